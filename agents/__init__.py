@@ -1,0 +1,1 @@
+"""Agents act: generator, verifier, critic and tool user, over models that may be anywhere."""

@@ -1,0 +1,1 @@
+"""Ports to language models and scoring models, and the scheduler that keeps them full."""

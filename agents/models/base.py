@@ -1,0 +1,177 @@
+"""The port to models: what a call is, what comes back, and how many calls a backend takes at once.
+
+Two kinds of model stand behind it. A `LanguageModel` continues text or a chat; a `ScoringModel` gives every step of a trace a number.
+Both are asked through the scheduler, in batches over all searches of the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+from ...graph.errors import ModelError
+from ...graph.ids import address
+
+Finish = Literal["stop", "end", "length", "filter"]
+"""Why a sample ended: a stop string, the model's own end, the token limit (truncated), a content filter (not an answer)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One chat turn."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Decoding parameters."""
+
+    max_tokens: int
+    """Limit of generated tokens a sample (≥ 1)."""
+    temperature: float = 0.7
+    """≥ 0; 0 is greedy."""
+    top_p: float = 1.0
+    """In (0, 1]."""
+    stop: tuple[str, ...] = ()
+    """A sample ends before the first of these; the stop string itself is not part of the text."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationCall:
+    """A request for `n` samples that continue one prompt."""
+
+    prompt: str | tuple[Message, ...]
+    """Text to be continued as it stands, or chat turns; a last turn by the assistant is to be continued, not answered."""
+    sampling: Sampling
+    n: int = 1
+    seed: int = 0
+    """Sample i draws from a generator seeded by (seed, first_sample + i), where the backend lets us."""
+    first_sample: int = 0
+
+    def id(self, model: str) -> str:
+        """Return the content address of the call to the model of this name."""
+        prompt = self.prompt if isinstance(self.prompt, str) else [[m.role, m.content] for m in self.prompt]
+        s = self.sampling
+        return address(
+            "call",
+            model,
+            prompt,
+            self.n,
+            self.seed,
+            self.first_sample,
+            s.max_tokens,
+            s.temperature,
+            s.top_p,
+            s.stop,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One continuation."""
+
+    text: str
+    finish: Finish
+    tokens: int
+    """Generated tokens (≥ 0), the stop token included."""
+    token_ids: tuple[int, ...] | None = None
+    """Ids of the generated tokens as the backend reported them; None where it does not."""
+    logprobs: tuple[float, ...] | None = None
+    """Natural log-probability of each generated token (≤ 0) at temperature 1; None where the backend has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What a model returned for one call."""
+
+    samples: tuple[Sample, ...]
+    """Exactly `n`, in sample order."""
+    prompt_tokens: int
+    prompt_token_ids: tuple[int, ...] | None = None
+
+    @property
+    def completion_tokens(self) -> int:
+        """Generated tokens over all samples."""
+        return sum(sample.tokens for sample in self.samples)
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A path of steps to be scored."""
+
+    prompt: str
+    """What the steps answer, in the domain's raw form, as `Domain.prompt(question, ())` gives it."""
+    steps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a backend takes at once."""
+
+    batch: int = 1
+    """Calls that one `generate` or `score` takes together (≥ 1)."""
+    concurrency: int = 1
+    """`generate` or `score` invocations that may run at the same time (≥ 1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """US dollars per million tokens; 0 for a local model."""
+
+    prompt: float = 0.0
+    completion: float = 0.0
+
+    def usd(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """Return the cost of a call."""
+        return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1e6
+
+
+@runtime_checkable
+class LanguageModel(Protocol):
+    """A model that continues text or chats."""
+
+    @property
+    def name(self) -> str:
+        """Identity with version: equal names mean equal distributions. Part of every thought's address."""
+        ...
+
+    @property
+    def chat(self) -> bool:
+        """Whether it takes chat turns (True) or raw text (False)."""
+        ...
+
+    @property
+    def limits(self) -> Limits: ...
+
+    @property
+    def price(self) -> Price: ...
+
+    async def generate(self, calls: Sequence[GenerationCall]) -> list[Generation | ModelError]:
+        """Answer up to `limits.batch` calls; one result a call, in order, a failed one as its error.
+
+        Raises:
+            ModelUnavailableError: if no call to this model can succeed.
+        """
+        ...
+
+
+@runtime_checkable
+class ScoringModel(Protocol):
+    """A reward or value model: a number in [0, 1] for every step of a trace."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def limits(self) -> Limits: ...
+
+    async def score(self, traces: Sequence[Trace]) -> list[list[float] | ModelError]:
+        """Score up to `limits.batch` traces: for each, one number in [0, 1] a step, or its error.
+
+        Raises:
+            ModelUnavailableError: if no call to this model can succeed.
+        """
+        ...

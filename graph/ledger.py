@@ -1,0 +1,171 @@
+"""What the store keeps beside thoughts and evaluations, and the port through which the machine writes it.
+
+The machine knows this protocol only; `thoughtgraph.storage` implements it on SQL. Methods are synchronous (a driver call in a thread costs a
+third of an asynchronous driver); the machine calls them off the event loop.
+
+Units of work: a *unit* is one problem in one run. A worker claims a unit and gets a *lease* with a fencing token, one higher at each claim. Every
+write names the lease and is refused once a newer token exists, so a worker that was paused and comes back cannot write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from .records import Evaluation, Outcome, Problem, Request, Thought, Usage
+
+UnitStatus = Literal["pending", "leased", "done", "failed"]
+
+EndStatus = Literal["solved", "unsolved", "answered", "no_answer", "failed"]
+"""How a search of one problem ended: graded right, graded wrong, answered but not gradable, without an answer, failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCall:
+    """One paid generation or scoring call, as sent and as received."""
+
+    id: str
+    """Content address of (model, prompt, parameters, sample range), as `GenerationCall.id` gives it."""
+    request: str
+    kind: Literal["generate", "score"]
+    model: str
+    prompt: Any
+    """The text, the chat turns, or the traces scored: JSON values."""
+    parameters: Mapping[str, Any]
+    response: Any
+    """Samples with text, finish, token ids and log-probabilities, or the scores: JSON values; None if it failed."""
+    error: str | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    usd: float = 0.0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One tool call at a thought."""
+
+    id: str
+    request: str
+    thought: str
+    tool: str
+    arguments: Mapping[str, Any]
+    result: str | None
+    error: str | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened in a search, in the order of its unit.
+
+    `told` events are what a resume replays: subjects hold the request's id, detail the request.
+    """
+
+    kind: str
+    subjects: tuple[str, ...] = ()
+    detail: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Rows that are written in one transaction. All are get-or-create by id, so repeating one is harmless."""
+
+    thoughts: tuple[Thought, ...] = ()
+    evaluations: tuple[Evaluation, ...] = ()
+    model_calls: tuple[ModelCall, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    events: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """All that determines a run but its problems: enough to build its machine again on resume."""
+
+    id: str
+    task: str
+    scheme: str
+    settings: Mapping[str, Any]
+    """Scheme parameters, model specs, budget, mode, wave: JSON values."""
+    seed: int = 0
+    oracle: bool = False
+    """Whether a reference answer took part in the search (data collection only)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to write one unit, until it expires or is fenced off."""
+
+    run: str
+    problem: Problem
+    token: int
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnitResult:
+    """How a unit ended."""
+
+    status: EndStatus
+    answer: str | None
+    thought: str | None
+    score: float | None
+    stopped: str
+    """Why the search stopped: `finished`, `budget:tokens`, `failed: …`."""
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What the store holds of a unit: enough to go on where it stopped."""
+
+    outcomes: tuple[Outcome, ...]
+    """Told outcomes in the order they were told."""
+    pending: tuple[Request, ...]
+    """Requests asked but not told, in the order they were asked (informative: asking again asks the same)."""
+    calls: Mapping[str, ModelCall]
+    """Successful model calls by id, of requests not told yet: to be reused, not paid again."""
+    tools: Mapping[str, ToolCall]
+    """Tool calls by id, of requests not told yet."""
+    evaluations: tuple[Evaluation, ...]
+    """Evaluations of requests not told yet."""
+    usage: Usage
+    """Summed over all recorded calls; seconds as last recorded."""
+
+
+class Store(Protocol):
+    """The port to the database."""
+
+    def create_run(self, spec: RunSpec, problems: Sequence[Problem]) -> None:
+        """Create a run with its units, or add units to it; existing rows stay."""
+        ...
+
+    def run(self, run: str) -> RunSpec:
+        """Return a run's specification; raises UserError if there is none of this id (a unique prefix is enough)."""
+        ...
+
+    def claim(self, run: str, worker: str, ttl: float, problem: str | None = None) -> Lease | None:
+        """Lease a unit that is pending or whose lease has expired, for `ttl` seconds; None if none is left."""
+        ...
+
+    def commit(self, lease: Lease, commit: Commit, ttl: float | None = None) -> None:
+        """Write rows in one transaction, and extend the lease by `ttl` seconds.
+
+        Raises:
+            LeaseLostError: if the lease was fenced off; nothing is written.
+            StoreError: if the database fails; nothing is written.
+        """
+        ...
+
+    def recorded(self, lease: Lease) -> Recorded:
+        """Return what is recorded of a unit."""
+        ...
+
+    def finish(self, lease: Lease, result: UnitResult) -> None:
+        """Record how the unit ended and give the lease back."""
+        ...
+
+    def release(self, lease: Lease) -> None:
+        """Give the lease back with the unit unfinished, for a later resume."""
+        ...

@@ -1,0 +1,1 @@
+"""The SQL truth: schema, store, leases, readers."""

@@ -1,0 +1,1 @@
+"""Problems and graders, and the runner that searches many problems at once."""

@@ -1,0 +1,1 @@
+"""ThoughtGraph: multi-agent reasoning by search over thoughts."""

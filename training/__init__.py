@@ -1,0 +1,1 @@
+"""Labels and models from what the database recorded."""
