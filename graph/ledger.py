@@ -17,8 +17,8 @@ from .records import Evaluation, Outcome, Problem, Request, Thought, Usage
 
 UnitStatus = Literal["pending", "leased", "done", "failed"]
 
-EndStatus = Literal["solved", "unsolved", "answered", "no_answer", "failed"]
-"""How a search of one problem ended: graded right, graded wrong, answered but not gradable, without an answer, failed."""
+EndStatus = Literal["answered", "no_answer", "failed"]
+"""How a search of one problem ended. Whether an answer is right is not known to the search; see `Store.grade`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,8 @@ class ToolCall:
     arguments: Mapping[str, Any]
     result: str | None
     error: str | None = None
+    ok: bool | None = None
+    """For a checking tool: whether the check passed."""
     seconds: float = 0.0
 
 
@@ -60,7 +62,8 @@ class ToolCall:
 class Event:
     """Something that happened in a search, in the order of its unit.
 
-    `told` events are what a resume replays: subjects hold the request's id, detail the request.
+    `told` events are what a resume replays: subjects hold the request's id, detail has `request` (its fields), `error`, and `usage`
+    (what this request paid; `seconds` is the time since the search began).
     """
 
     kind: str
@@ -127,11 +130,11 @@ class Recorded:
     calls: Mapping[str, ModelCall]
     """Successful model calls by id, of requests not told yet: to be reused, not paid again."""
     tools: Mapping[str, ToolCall]
-    """Tool calls by id, of requests not told yet."""
+    """All tool calls of the unit by id: later generations read what tools said."""
     evaluations: tuple[Evaluation, ...]
     """Evaluations of requests not told yet."""
     usage: Usage
-    """Summed over all recorded calls; seconds as last recorded."""
+    """Summed over the told requests, from the `usage` in the detail of their `told` events; `seconds` is the largest one there."""
 
 
 class Store(Protocol):
@@ -164,6 +167,10 @@ class Store(Protocol):
 
     def finish(self, lease: Lease, result: UnitResult) -> None:
         """Record how the unit ended and give the lease back."""
+        ...
+
+    def grade(self, run: str, problem: str, correct: bool) -> None:
+        """Record a grader's verdict on a finished unit's answer."""
         ...
 
     def release(self, lease: Lease) -> None:

@@ -22,6 +22,7 @@ STEP_DIGITS = 12
 """Longest run of digits read in a step; a longer one is not a step of this game."""
 
 Sign = Literal["+", "-", "*", "/"]
+SIGNS: tuple[Sign, ...] = ("+", "-", "*", "/")
 State = tuple[Fraction, ...]
 """The numbers left, ascending."""
 

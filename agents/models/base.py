@@ -81,6 +81,8 @@ class Sample:
     """Ids of the generated tokens as the backend reported them; None where it does not."""
     logprobs: tuple[float, ...] | None = None
     """Natural log-probability of each generated token (≤ 0) at temperature 1; None where the backend has none."""
+    pieces: tuple[str, ...] | None = None
+    """Text of each generated token, stop tokens included; None where the backend does not tell. Joined they start with `text`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,64 @@
+"""Generations as JSON values, the form in which the store keeps and replays them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from ...graph.errors import StoreError
+from .base import Finish, Generation, Sample
+
+_FINISHES: frozenset[str] = frozenset(get_args(Finish))
+
+
+def generation_to_json(generation: Generation) -> dict[str, Any]:
+    """Return the generation as a JSON object; `generation_from_json` gives back an equal one.
+
+    Fields that the backend did not report are left out.
+    """
+    samples: list[dict[str, Any]] = []
+    for sample in generation.samples:
+        row: dict[str, Any] = {"text": sample.text, "finish": sample.finish, "tokens": sample.tokens}
+        if sample.token_ids is not None:
+            row["token_ids"] = list(sample.token_ids)
+        if sample.logprobs is not None:
+            row["logprobs"] = list(sample.logprobs)
+        samples.append(row)
+    value: dict[str, Any] = {"samples": samples, "prompt_tokens": generation.prompt_tokens}
+    if generation.prompt_token_ids is not None:
+        value["prompt_token_ids"] = list(generation.prompt_token_ids)
+    return value
+
+
+def generation_from_json(value: Mapping[str, Any]) -> Generation:
+    """Return the generation that `generation_to_json` wrote.
+
+    Raises:
+        StoreError: if the value is not such an object.
+    """
+    try:
+        return Generation(
+            samples=tuple(_sample(row) for row in value["samples"]),
+            prompt_tokens=int(value["prompt_tokens"]),
+            prompt_token_ids=_ids(value.get("prompt_token_ids")),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StoreError(f"a recorded generation is malformed ({error!r}); the record was altered") from error
+
+
+def _sample(row: Mapping[str, Any]) -> Sample:
+    finish = row["finish"]
+    if finish not in _FINISHES:
+        raise ValueError(f"finish {finish!r}")
+    logprobs = row.get("logprobs")
+    return Sample(
+        text=str(row["text"]),
+        finish=finish,
+        tokens=int(row["tokens"]),
+        token_ids=_ids(row.get("token_ids")),
+        logprobs=None if logprobs is None else tuple(float(value) for value in logprobs),
+    )
+
+
+def _ids(values: Any) -> tuple[int, ...] | None:
+    return None if values is None else tuple(int(value) for value in values)

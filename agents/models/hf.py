@@ -1,0 +1,216 @@
+"""A causal language model in this process, over transformers.
+
+    model = HFModel("path/to/model")              # or a name on the Hugging Face hub
+    [generation] = await model.generate([GenerationCall("2 + 2 =", Sampling(max_tokens=8))])
+
+All samples of all calls of a batch are decoded together, and each is reproducible on its own (see `decoding`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from ...graph.errors import ModelError, ModelUnavailableError
+from ...graph.ids import derive_seed
+from .base import Generation, GenerationCall, Limits, Message, Price, Sample
+from .detokenize import TextStream
+from .local import (
+    Worker,
+    check_source,
+    choose_device,
+    choose_dtype,
+    load_pretrained,
+    load_tokenizer,
+    require_torch,
+    weights_version,
+)
+
+
+class HFModel:
+    """A transformers causal language model as a `LanguageModel`.
+
+    Args:
+        source: a folder that `save_pretrained` wrote, or OWNER/NAME on the hub (HF_HUB_OFFLINE is respected).
+        device: `auto` (CUDA, MPS, CPU in this order) or a torch device.
+        dtype: a torch dtype's name; by default float32 on a CPU and the checkpoint's own elsewhere.
+        chat: whether it takes chat turns; by default if its tokenizer has a chat template.
+        batch: samples decoded together at most (≥ 1).
+        name: identity without the version; by default `hf:` with the folder's or the hub's name.
+
+    Raises:
+        UserError: if torch is not installed or there is no model at the path.
+        ModelUnavailableError: if the weights cannot be loaded, or some are missing.
+    """
+
+    def __init__(
+        self,
+        source: str | Path,
+        *,
+        device: str = "auto",
+        dtype: str | None = None,
+        chat: bool | None = None,
+        batch: int = 64,
+        name: str | None = None,
+    ) -> None:
+        source = str(source)
+        require_torch(name or f"hf:{source}")
+        folder = check_source(source, "language model")
+        from transformers import AutoModelForCausalLM
+
+        device = choose_device(device)
+        location = source if folder is None else str(folder)
+        self._tokenizer = load_tokenizer(location)
+        self._model = load_pretrained(
+            AutoModelForCausalLM, location, device=device, dtype=choose_dtype(dtype, device)
+        )
+        self._name = _identity(name, source, folder, self._model)
+        self._chat = bool(self._tokenizer.chat_template) if chat is None else chat
+        if self._chat and not self._tokenizer.chat_template:
+            raise ModelUnavailableError(f"{self._name} has no chat template; load it with chat=False")
+        self._batch = max(1, batch)
+        self._ends = _end_tokens(self._model, self._tokenizer)
+        self._pad = _first(self._tokenizer.pad_token_id, *self._ends, 0)
+        self._context: int | None = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
+        self._decode = _decoder(self._tokenizer)
+        self._worker = Worker("generate")
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def chat(self) -> bool:
+        return self._chat
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(batch=self._batch)
+
+    @property
+    def price(self) -> Price:
+        return Price()
+
+    @property
+    def tokenizer(self) -> Any:
+        """The transformers tokenizer."""
+        return self._tokenizer
+
+    @property
+    def module(self) -> Any:
+        """The transformers model itself."""
+        return self._model
+
+    async def generate(self, calls: Sequence[GenerationCall]) -> list[Generation | ModelError]:
+        """Answer the calls, off the event loop.
+
+        A prompt that is empty or longer than the context is that call's `ModelError`; `max_tokens` beyond the context
+        ends a sample with `length`.
+        """
+        return await self._worker.run(lambda cancelled: self._generate(calls, cancelled))
+
+    def _generate(
+        self, calls: Sequence[GenerationCall], cancelled: threading.Event
+    ) -> list[Generation | ModelError]:
+        encoded = [self._encode(call) for call in calls]
+        samples = [(i, k) for i, ids in enumerate(encoded) if not isinstance(ids, ModelError) for k in range(calls[i].n)]
+        done: dict[int, list[Sample | ModelError]] = {i: [] for i in range(len(calls))}
+        for start in range(0, len(samples), self._batch):
+            chunk = samples[start : start + self._batch]
+            for (i, _), sample in zip(chunk, self._decode_chunk(calls, encoded, chunk, cancelled), strict=True):
+                done[i].append(sample)
+        return [self._collect(encoded[i], done[i]) for i in range(len(calls))]
+
+    def _decode_chunk(
+        self,
+        calls: Sequence[GenerationCall],
+        encoded: Sequence[tuple[int, ...] | ModelError],
+        chunk: Sequence[tuple[int, int]],
+        cancelled: threading.Event,
+    ) -> list[Sample | ModelError]:
+        from .decoding import Row, decode
+
+        prompts: dict[tuple[int, ...], int] = {}
+        rows: list[Row] = []
+        for i, k in chunk:
+            call, ids = calls[i], encoded[i]
+            if isinstance(ids, ModelError):  # failed calls have no samples
+                raise AssertionError(ids)
+            prompt = prompts.setdefault(ids, len(prompts))
+            sampling = call.sampling
+            if self._context is not None and len(ids) + sampling.max_tokens > self._context:
+                sampling = replace(sampling, max_tokens=self._context - len(ids))
+            stream = TextStream(self._decode, ids, sampling.stop)
+            rows.append(Row(prompt, sampling, derive_seed(call.seed, call.first_sample + k), stream))
+        decode(self._model, list(prompts), rows, ends=self._ends, pad=self._pad, cancelled=cancelled)
+        return [self._sample(row) for row in rows]
+
+    def _sample(self, row: Any) -> Sample | ModelError:
+        if row.finish is None:
+            return ModelError(f"{self._name}: {row.error or 'the call was cancelled'}")
+        return Sample(row.stream.text, row.finish, len(row.ids), tuple(row.ids), tuple(row.logprobs))
+
+    def _collect(
+        self, ids: tuple[int, ...] | ModelError, samples: Sequence[Sample | ModelError]
+    ) -> Generation | ModelError:
+        if isinstance(ids, ModelError):
+            return ids
+        good = tuple(sample for sample in samples if isinstance(sample, Sample))
+        failed = [sample for sample in samples if isinstance(sample, ModelError)]
+        return failed[0] if failed else Generation(good, len(ids), ids)
+
+    def _encode(self, call: GenerationCall) -> tuple[int, ...] | ModelError:
+        if isinstance(call.prompt, str):
+            ids = tuple(self._tokenizer.encode(call.prompt))
+        elif self._chat:
+            ids = self._encode_chat(call.prompt)
+        else:
+            return ModelError(f"{self._name} continues raw text and was given chat turns; load it with chat=True")
+        if not ids:
+            return ModelError(f"{self._name} was given an empty prompt; it has no token to begin with")
+        if self._context is not None and len(ids) >= self._context:
+            return ModelError(f"the prompt has {len(ids)} tokens, and the context of {self._name} {self._context}")
+        return ids
+
+    def _encode_chat(self, turns: tuple[Message, ...]) -> tuple[int, ...]:
+        going_on = turns[-1].role == "assistant"
+        ids = self._tokenizer.apply_chat_template(
+            [{"role": turn.role, "content": turn.content} for turn in turns],
+            add_generation_prompt=not going_on,
+            continue_final_message=going_on,
+            tokenize=True,
+            return_dict=False,
+        )
+        return tuple(ids)
+
+
+def _identity(name: str | None, source: str, folder: Path | None, model: Any) -> str:
+    version = (getattr(model.config, "_commit_hash", None) or "unknown")[:12]
+    if folder is not None:
+        version = weights_version(folder)
+    base = name or f"hf:{source if folder is None else folder.resolve().name}"
+    dtype = str(model.dtype).removeprefix("torch.")
+    return f"{base}@{version}" + ("" if dtype == "float32" else f"/{dtype}")
+
+
+def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+    configured: Any = getattr(model.generation_config, "eos_token_id", None)
+    ids = cast("list[Any]", configured if isinstance(configured, list) else [configured])
+    return frozenset(int(i) for i in (*ids, tokenizer.eos_token_id) if i is not None)
+
+
+def _first(*values: int | None) -> int:
+    return next(value for value in values if value is not None)
+
+
+def _decoder(tokenizer: Any) -> Callable[[list[int]], str]:
+    """Return exact decoding without special tokens; the Rust tokenizer itself where there is one, ten times faster."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        return lambda ids: cast("str", backend.decode(ids, skip_special_tokens=True))
+    return lambda ids: cast(
+        "str", tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    )

@@ -1,0 +1,92 @@
+"""A model slowed down to the pace of a served one, to measure how full a search keeps its engine.
+
+    slow = LatencyModel(ScriptedModel(answer), mean=0.02, slots=32)
+    ...                        # run searches over it
+    slow.utilisation           # share of the slots' time that was spent answering
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Sequence
+
+from ...graph.errors import ModelError
+from ...graph.ids import derive_rng
+from .base import Generation, GenerationCall, LanguageModel, Limits, Price
+
+
+class LatencyModel:
+    """Answers like `inner`, each call after a log-normal delay in one of a limited number of slots.
+
+    A call's delay derives from its content and `seed`, not from when it arrives.
+
+    Args:
+        inner: the model that answers.
+        mean: mean delay of a call in seconds (> 0).
+        sigma: standard deviation of the delay's logarithm (≥ 0); 0.8 is a heavy but realistic tail.
+        slots: calls that are answered at the same time (≥ 1).
+        seed: of the delays.
+
+    Attributes:
+        busy_s: slot-seconds spent answering so far.
+    """
+
+    def __init__(
+        self, inner: LanguageModel, mean: float = 0.02, sigma: float = 0.8, slots: int = 32, seed: int = 0
+    ) -> None:
+        if mean <= 0 or sigma < 0 or slots < 1:
+            raise ValueError(f"mean {mean!r}, sigma {sigma!r}, slots {slots!r}: must be > 0, ≥ 0, ≥ 1")
+        self._inner = inner
+        self._mu = math.log(mean) - sigma**2 / 2
+        self._sigma = sigma
+        self._slots = slots
+        self._seed = seed
+        self._free = asyncio.Semaphore(slots)
+        self._first: float | None = None
+        self._last = 0.0
+        self.busy_s = 0.0
+
+    @property
+    def name(self) -> str:
+        return self._inner.name
+
+    @property
+    def chat(self) -> bool:
+        return self._inner.chat
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(batch=1, concurrency=self._slots)
+
+    @property
+    def price(self) -> Price:
+        return self._inner.price
+
+    @property
+    def utilisation(self) -> float:
+        """Busy slot-time over all slot-time between the first call's start and the last one's end, in [0, 1]."""
+        if self._first is None or self._last <= self._first:
+            return 0.0
+        return min(1.0, self.busy_s / (self._slots * (self._last - self._first)))
+
+    def delay(self, call: GenerationCall) -> float:
+        """Return the delay of this call in seconds."""
+        return derive_rng(self._seed, "latency", call.id(self.name)).lognormvariate(self._mu, self._sigma)
+
+    async def generate(self, calls: Sequence[GenerationCall]) -> list[Generation | ModelError]:
+        """Answer the calls, each in a slot of its own."""
+        return list(await asyncio.gather(*(self._answer(call) for call in calls)))
+
+    async def _answer(self, call: GenerationCall) -> Generation | ModelError:
+        async with self._free:
+            start = time.perf_counter()
+            self._first = start if self._first is None else self._first
+            try:
+                await asyncio.sleep(self.delay(call))
+                [result] = await self._inner.generate([call])
+                return result
+            finally:
+                self._last = time.perf_counter()
+                self.busy_s += self._last - start

@@ -1,0 +1,103 @@
+"""Verifiers: who checks steps and answers.
+
+Put the cheap and exact ones first: what one of them refutes, the later ones are not asked about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..graph.domain import Domain
+from ..tools.base import Tool
+from .models.base import ScoringModel, Trace
+from .protocols import Gateway, Judgement, Subject
+
+
+@dataclass(frozen=True, slots=True)
+class RuleVerifier:
+    """Refutes steps that break a rule of the task, or that failed a tool's check.
+
+    Its verdict 0 is final: the thought is never continued and never the answer. It says nothing of steps that break no rule.
+    """
+
+    domain: Domain
+
+    @property
+    def source(self) -> str:
+        """Who judges."""
+        return f"rule:{self.domain.name}"
+
+    async def verify(self, subjects: Sequence[Subject], gateway: Gateway) -> Sequence[Judgement | None]:
+        """See `Verifier.verify`."""
+        return [self._judge(subject) for subject in subjects]
+
+    def _judge(self, subject: Subject) -> Judgement | None:
+        failed = [o for o in subject.observations if o.ok is False]
+        reason = failed[0].result if failed else self.domain.flaw(subject.problem.question, subject.steps)
+        return None if reason is None else Judgement("rule", value=0.0, text=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeChecker:
+    """Checks a finished solution against the question by the task's own rules, with an exact tool.
+
+    It knows no reference answer: it asks the task which equation must hold, and the tool whether it does. A finished solution without an answer
+    gets 0; where the task cannot tell, nothing is said.
+    """
+
+    domain: Domain
+    tool: Tool
+    """Checks `{"equation": "A = B"}`."""
+
+    @property
+    def source(self) -> str:
+        """Who judges."""
+        return f"outcome:{self.domain.name}:{self.tool.name}"
+
+    async def verify(self, subjects: Sequence[Subject], gateway: Gateway) -> Sequence[Judgement | None]:
+        """See `Verifier.verify`."""
+        return [await self._judge(subject, gateway) for subject in subjects]
+
+    async def _judge(self, subject: Subject, gateway: Gateway) -> Judgement | None:
+        thought = subject.thought
+        if not thought.terminal:
+            return None
+        if thought.answer is None:
+            return Judgement("outcome", value=0.0, text="the solution ends without an answer")
+        equation = self.domain.goal(subject.problem.question, thought.answer)
+        if equation is None:
+            return None
+        seen = await gateway.call_tool(thought.id, self.tool, {"equation": equation})
+        if seen.ok is None:
+            return Judgement("outcome", error=seen.error or f"{self.tool.name} checked nothing")
+        return Judgement("outcome", value=1.0 if seen.ok else 0.0, text=seen.result)
+
+
+@dataclass(frozen=True, slots=True)
+class StepScoreVerifier:
+    """Scores the newest step with a process reward model."""
+
+    model: ScoringModel
+    domain: Domain
+
+    @property
+    def source(self) -> str:
+        """Who judges, with the model's version."""
+        return f"score:{self.model.name}"
+
+    async def verify(self, subjects: Sequence[Subject], gateway: Gateway) -> Sequence[Judgement | None]:
+        """See `Verifier.verify`."""
+        return [
+            Judgement("step", value=v, error=e)
+            for v, e in await newest_scores(self.model, self.domain, subjects, gateway)
+        ]
+
+
+async def newest_scores(
+    model: ScoringModel, domain: Domain, subjects: Sequence[Subject], gateway: Gateway
+) -> list[tuple[float | None, str | None]]:
+    """Return, for each subject, the score of its newest step, or why there is none."""
+    traces = [Trace(domain.prompt(s.problem.question, ()), s.steps) for s in subjects]
+    results = await gateway.score(model, traces)
+    return [(None, result) if isinstance(result, str) else (result[-1], None) for result in results]

@@ -1,0 +1,82 @@
+"""How busy the model is kept: 32 slots, log-normal latency with a mean of 20 ms, 32 problems at once.
+
+    python benchmarks/saturation.py
+
+Reported is the share of slot-time in which a slot was at work, from the first call to the last problem's end, for both modes. The tail in which
+the last problems run out of work counts as idle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Literal
+
+from overhead import HashVerifier, step_texts
+
+from thoughtgraph import Budget, LatencyModel, ScriptedModel
+from thoughtgraph.agents.generator import StepGenerator
+from thoughtgraph.agents.team import Team
+from thoughtgraph.graph.host import Setup
+from thoughtgraph.graph.ledger import RunSpec
+from thoughtgraph.graph.machine import build
+from thoughtgraph.graph.schemes import make_strategy
+from thoughtgraph.storage.store import SqlStore
+from thoughtgraph.tasks.registry import load_task
+from thoughtgraph.tasks.runner import Runner
+
+
+async def measure(mode: Literal["lockstep", "rolling"], problems: int, slots: int, calls: int, wave: int) -> float:
+    """Return the share of slot-time that was busy, in [0, 1]."""
+    task = load_task("text")
+    model = LatencyModel(ScriptedModel(step_texts), mean=0.02, sigma=0.8, slots=slots)
+    with tempfile.TemporaryDirectory() as folder:
+        store = SqlStore.open(str(Path(folder) / "saturation.db"))
+        spec = RunSpec("saturation", "text", "mcts", {})
+        store.create_run(spec, [task.problem(f"question {i}") for i in range(problems)])
+        team = Team(StepGenerator(model, task.domain), verifiers=(HashVerifier(),))
+        machine, host = build(
+            Setup(
+                domain=task.domain,
+                team=team,
+                strategy=lambda: make_strategy("mcts", {}, 0),
+                store=store,
+                budget=Budget(model_calls=calls),
+                spec=spec,
+                mode=mode,
+                wave=wave,
+            )
+        )
+        started = time.perf_counter()
+        await Runner(machine, host, task, spec.id, {}).search_all(parallel=problems)
+        elapsed = time.perf_counter() - started
+        host.shutdown()
+        store.close()
+    return model.busy_seconds / (slots * elapsed)
+
+
+def main() -> None:
+    """Measure both modes in one run and print; with --out also store."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--problems", type=int, default=32)
+    parser.add_argument("--slots", type=int, default=32)
+    parser.add_argument("--calls", type=int, default=150, help="model calls a problem")
+    parser.add_argument("--wave", type=int, default=4, help="requests in flight a problem")
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    busy = {
+        mode: round(asyncio.run(measure(mode, args.problems, args.slots, args.calls, args.wave)), 4)
+        for mode in ("rolling", "lockstep")
+    }
+    figures = {"busy": busy, **{name: vars(args)[name] for name in ("problems", "slots", "calls", "wave")}}
+    print(json.dumps(figures, indent=2))
+    if args.out:
+        args.out.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""The one way from an agent to anything that is paid: reserved, scheduled, recorded, and never paid twice.
+
+A gateway belongs to one request of one search. What is on record from before a crash is returned as if it had just arrived: it is reserved
+and settled all the same, so a resumed search sees the budget exactly as an uninterrupted one does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from ..agents.models.base import Generation, GenerationCall, LanguageModel, ScoringModel, Trace
+from ..agents.models.codec import generation_from_json, generation_to_json
+from ..agents.models.scheduler import Scheduler
+from ..agents.protocols import Observation
+from ..tools.base import Tool
+from .budget import Meter, Reservation
+from .errors import ModelError, ModelUnavailableError, ToolError
+from .ids import address
+from .ledger import Commit, ModelCall, ToolCall
+from .records import Usage
+
+
+@dataclass(slots=True)
+class Purse:
+    """What all gateways of one search share."""
+
+    unit: str
+    """Name of the search, for fair scheduling between searches."""
+    meter: Meter
+    scheduler: Scheduler
+    save: Callable[[Commit], None]
+    calls: dict[str, ModelCall] = field(default_factory=dict[str, ModelCall])
+    """Model calls on record whose requests were not told yet."""
+    tools: dict[str, ToolCall] = field(default_factory=dict[str, ToolCall])
+    """Tool calls on record."""
+    barrier: bool = True
+    """Whether settlements wait for `settle`: in lockstep a wave's reservations must not depend on arrival order."""
+    unsettled: list[tuple[Reservation, Usage]] = field(default_factory=list[tuple[Reservation, Usage]])
+
+    def pay(self, reservation: Reservation, paid: Usage) -> None:
+        """Settle a reservation, at the barrier if there is one."""
+        self.unsettled.append((reservation, paid))
+        if not self.barrier:
+            self.settle()
+
+    def settle(self) -> None:
+        """Settle what waited for the barrier."""
+        for reservation, paid in self.unsettled:
+            self.meter.settle(reservation, paid)
+        self.unsettled.clear()
+
+
+class RequestGateway:
+    """The gateway of one request; implements `agents.protocols.Gateway`."""
+
+    def __init__(self, purse: Purse, request: str) -> None:
+        self._purse = purse
+        self._request = request
+        self.usage = Usage()
+        """What this request paid so far, seconds left out."""
+
+    async def generate(self, model: LanguageModel, call: GenerationCall) -> tuple[str, Generation]:
+        """See `Gateway.generate`."""
+        purse, price = self._purse, model.price
+        reservation = purse.meter.reserve_generation(
+            call.n,
+            call.sampling.max_tokens,
+            price.usd(_prompt_bound(call), 0),
+            price.usd(0, call.sampling.max_tokens),
+        )
+        if reservation.samples < call.n:
+            call = replace(call, n=reservation.samples)
+        call_id = call.id(model.name)
+        known = purse.calls.get(call_id)
+        if known is not None:
+            generation = generation_from_json(known.response)
+        else:
+            generation = await self._paid(model, call, call_id, reservation)
+        paid = Usage(
+            prompt_tokens=generation.prompt_tokens,
+            completion_tokens=generation.completion_tokens,
+            model_calls=1,
+            usd=price.usd(generation.prompt_tokens, generation.completion_tokens),
+        )
+        purse.pay(reservation, paid)
+        self.usage += paid
+        return call_id, generation
+
+    async def score(self, model: ScoringModel, traces: Sequence[Trace]) -> list[list[float] | str]:
+        """See `Gateway.score`."""
+        fit = self._purse.meter.take_verifier_calls(len(traces))
+        self.usage += Usage(verifier_calls=fit)
+        scores = await asyncio.gather(*(self._score(model, trace) for trace in traces[:fit]))
+        return [*scores, *["the budget of verifier_calls is spent"] * (len(traces) - fit)]
+
+    async def call_tool(self, thought: str, tool: Tool, arguments: Mapping[str, Any]) -> Observation:
+        """See `Gateway.call_tool`."""
+        self._purse.meter.take_tool_call()
+        self.usage += Usage(tool_calls=1)
+        call_id = address("tool", thought, tool.name, dict(arguments))
+        row = self._purse.tools.get(call_id)
+        if row is None:
+            row = await self._used(call_id, thought, tool, arguments)
+            self._purse.tools[call_id] = row
+            self._purse.save(Commit(tool_calls=(row,)))
+        return Observation(thought, tool.name, arguments, row.result, row.error, row.ok)
+
+    async def _score(self, model: ScoringModel, trace: Trace) -> list[float] | str:
+        try:
+            return await self._purse.scheduler.score(model, trace, group=self._purse.unit)
+        except ModelUnavailableError:
+            raise
+        except ModelError as error:
+            return str(error)
+
+    async def _paid(
+        self, model: LanguageModel, call: GenerationCall, call_id: str, reservation: Reservation
+    ) -> Generation:
+        started = time.perf_counter()
+        try:
+            generation = await self._purse.scheduler.generate(model, call, group=self._purse.unit)
+        except ModelError as error:
+            self._purse.pay(reservation, Usage(model_calls=1))
+            self.usage += Usage(model_calls=1)
+            failed = address("failed", call_id, str(error))
+            self._record(model, call, failed, None, str(error), time.perf_counter() - started)
+            raise
+        self._record(model, call, call_id, generation, None, time.perf_counter() - started)
+        return generation
+
+    def _record(
+        self,
+        model: LanguageModel,
+        call: GenerationCall,
+        call_id: str,
+        generation: Generation | None,
+        error: str | None,
+        seconds: float,
+    ) -> None:
+        prompt = call.prompt if isinstance(call.prompt, str) else [asdict(turn) for turn in call.prompt]
+        parameters = {
+            **asdict(call.sampling),
+            "n": call.n,
+            "seed": call.seed,
+            "first_sample": call.first_sample,
+        }
+        prompt_tokens = generation.prompt_tokens if generation else 0
+        completion_tokens = generation.completion_tokens if generation else 0
+        row = ModelCall(
+            id=call_id,
+            request=self._request,
+            kind="generate",
+            model=model.name,
+            prompt=prompt,
+            parameters=parameters,
+            response=generation_to_json(generation) if generation else None,
+            error=error,
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            usd=model.price.usd(prompt_tokens, completion_tokens),
+            seconds=seconds,
+        )
+        self._purse.save(Commit(model_calls=(row,)))
+
+    async def _used(self, call_id: str, thought: str, tool: Tool, arguments: Mapping[str, Any]) -> ToolCall:
+        started = time.perf_counter()
+        try:
+            reply = await tool.call(arguments)
+            result, error, ok = reply.text, None, reply.ok
+        except ToolError as failure:
+            result, error, ok = None, str(failure), None
+        seconds = time.perf_counter() - started
+        return ToolCall(
+            call_id, self._request, thought, tool.name, dict(arguments), result, error, ok, seconds
+        )
+
+
+def _prompt_bound(call: GenerationCall) -> int:
+    """Return an upper bound of the prompt's tokens: no token is shorter than a byte; 16 a turn for the chat template."""
+    if isinstance(call.prompt, str):
+        return len(call.prompt.encode()) + 16
+    return sum(len(turn.content.encode()) + 16 for turn in call.prompt) + 16

@@ -1,0 +1,180 @@
+"""What a machine is built over, and the sessions alive in it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Literal, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
+
+from ..agents.models.scheduler import Scheduler
+from ..agents.team import Team
+from .budget import Meter
+from .domain import Domain
+from .errors import LeaseLostError, StoreError, UserError
+from .gateway import Purse
+from .ids import address
+from .ledger import Commit, Lease, RunSpec, Store
+from .records import Budget, Problem, Usage
+from .session import Session
+from .strategies.base import SearchState, Strategy
+from .writer import Writer
+
+Mode = Literal["lockstep", "rolling"]
+"""lockstep: K requests, a barrier, bit-reproducible. rolling: topped up to K in flight, arrival order recorded."""
+
+Review = Literal["never", "answer"]
+"""Whether a person is asked before an answer is final."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """Everything a machine closes over. Live handles stay here; the state holds ids."""
+
+    domain: Domain
+    team: Team
+    strategy: Callable[[], Strategy[Any]]
+    store: Store
+    budget: Budget
+    spec: RunSpec
+    """Template of the runs this machine opens on its own; its id is used for units of that run."""
+    mode: Mode = "lockstep"
+    wave: int = 8
+    """K: requests in flight at once in one search (≥ 1)."""
+    review: Review = "never"
+    lease_seconds: float = 60.0
+    """A worker that is silent for this long loses its units."""
+    worker: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
+
+    def __post_init__(self) -> None:
+        if self.wave < 1:
+            raise UserError(
+                f"impossible wave {self.wave}; give the number of requests in flight at once, 1 or more"
+            )
+
+
+class Host:
+    """Opens sessions, keeps their leases alive, and runs store calls off the event loop."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self._sessions: dict[tuple[str, str], Session] = {}
+        self._heartbeats: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._schedulers: WeakKeyDictionary[asyncio.AbstractEventLoop, Scheduler] = WeakKeyDictionary()
+        self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="thoughtgraph-store")
+
+    async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a store method in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, lambda: function(*args, **kwargs)
+        )
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """The scheduler of the running event loop."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._schedulers:
+            self._schedulers[loop] = Scheduler()
+        return self._schedulers[loop]
+
+    def live(self, run: str, problem: str) -> Session | None:
+        """Return the session of a unit if it is alive here."""
+        return self._sessions.get((run, problem))
+
+    async def open_run(self, question: str) -> tuple[str, Problem]:
+        """Create a run of one problem, for a question asked directly."""
+        domain, spec = self.setup.domain, self.setup.spec
+        canonical = domain.parse(question)
+        problem = Problem(address("problem", spec.task, canonical), spec.task, canonical)
+        run = uuid.uuid4().hex[:12]
+        opened = RunSpec(run, spec.task, spec.scheme, spec.settings, spec.seed, spec.oracle)
+        await self.call(self.setup.store.create_run, opened, [problem])
+        return run, problem
+
+    async def open(self, run: str, problem: str, lease: Lease | None = None) -> Session:
+        """Return the session of a unit: the live one, or one rebuilt from the store under a lease.
+
+        Raises:
+            LeaseLostError: if another worker holds the unit.
+        """
+        session = self.live(run, problem)
+        if session is not None:
+            return session
+        store, setup = self.setup.store, self.setup
+        if lease is None:
+            lease = await self.call(store.claim, run, setup.worker, setup.lease_seconds, problem)
+        if lease is None:
+            raise LeaseLostError(f"problem {problem} of run {run} is finished or held by another worker")
+        recorded = await self.call(store.recorded, lease)
+        session = self._session(lease, recorded.usage)
+        session.replay(recorded)
+        if not recorded.outcomes:
+            session.save(thoughts=(session.root,))
+        key = (run, problem)
+        self._sessions[key] = session
+        self._heartbeats[key] = asyncio.create_task(self._beat(lease))
+        return session
+
+    async def close(self, session: Session, patience: float = 0.0) -> None:
+        """End a session: wait for calls under way up to `patience` seconds, write what is known, forget it."""
+        key = (session.lease.run, session.problem.id)
+        try:
+            await session.close(patience)
+        finally:
+            self._sessions.pop(key, None)
+            beat = self._heartbeats.pop(key, None)
+            if beat is not None:
+                beat.cancel()
+
+    async def abandon(self, run: str, problem: str, patience: float = 0.0) -> None:
+        """Close a unit's session, if alive, and give its lease back for a later resume."""
+        session = self.live(run, problem)
+        if session is not None:
+            await self.close(session, patience)
+            await self.call(self.setup.store.release, session.lease)
+
+    def cancel_calls(self) -> None:
+        """Cancel every call under way: the end of patience in a drain."""
+        for session in self._sessions.values():
+            for task in session.tasks.values():
+                task.cancel()
+
+    def shutdown(self) -> None:
+        """Let go of the threads."""
+        self._threads.shutdown(wait=False)
+
+    def _session(self, lease: Lease, spent: Usage) -> Session:
+        setup = self.setup
+        ttl = setup.lease_seconds
+
+        async def write(commit: Commit) -> None:
+            await self.call(setup.store.commit, lease, commit, ttl)
+
+        writer = Writer(write)
+        purse = Purse(
+            unit=f"{lease.run}/{lease.problem.id}",
+            meter=Meter(setup.budget, spent),
+            scheduler=self.scheduler,
+            save=writer.add,
+            barrier=setup.mode == "lockstep",
+        )
+        strategy: Strategy[SearchState] = setup.strategy()
+        return Session(lease, setup.domain, setup.team, strategy, purse, writer, setup.spec.seed)
+
+    async def _beat(self, lease: Lease) -> None:
+        """Extend a lease while its search waits for slow calls; a lost lease shows at the next write."""
+        ttl = self.setup.lease_seconds
+        while True:
+            await asyncio.sleep(ttl / 3)
+            try:
+                await self.call(self.setup.store.commit, lease, Commit(), ttl)
+            except StoreError:
+                return

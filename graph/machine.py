@@ -1,0 +1,306 @@
+"""The LangGraph machine that grows a reasoning graph.
+
+    select ─► generate ─► act ─► verify ─► critique ─► update ─┬─► select
+                                                               ├─► review   (interrupt: a person decides)
+                                                               └─► finalize ─► END
+
+One iteration handles a wave of up to K requests. Nodes with nothing to do in a wave are skipped. The nodes are thin: `select` is the strategy's
+ask, `update` its tell; what agents do in between goes through their gateway. State holds ids; see `state.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any, Literal, cast
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.config import get_stream_writer
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.managed import RemainingSteps
+from langgraph.types import interrupt
+
+from .errors import UserError
+from .host import Host, Setup
+from .judging import act, judge, propose
+from .ledger import UnitResult
+from .records import Budget, Evaluation, Operator, Outcome, Request
+from .session import Session, Work
+from .state import MachineInput, MachineOutput, MachineState
+
+STEPS_A_WAVE = 6
+"""Super-steps of one iteration with every node in it."""
+
+
+class LiveState(MachineState, total=False):
+    """The state as nodes see it: LangGraph adds how many super-steps remain."""
+
+    remaining: RemainingSteps
+
+
+Machine = CompiledStateGraph[LiveState, None, MachineInput, MachineOutput]
+"""The compiled graph: `ainvoke({"question": …})`, or use it as a node of a graph of your own."""
+
+Update = dict[str, Any]
+
+
+class Nodes:
+    """The machine's nodes, closed over their host."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.setup = host.setup
+
+    async def select(self, state: LiveState) -> Update:
+        """Open the search if need be, and ask the strategy for requests."""
+        session, update = await self._open(state)
+        if state.get("remaining", STEPS_A_WAVE * 2) < STEPS_A_WAVE * 2:
+            session.stop("budget:steps")
+        self._check_budget(session)
+        requests: list[Request] = []
+        room = self.setup.wave - len(session.tasks)
+        if session.stopped is None and room > 0:
+            requests, session.search = session.strategy.ask(session.search, room)
+        for request in requests:
+            session.tasks[request.id] = asyncio.create_task(propose(session, request))
+        selected = [request.id for request in requests]
+        return update | {"selected": selected, "in_flight": list(session.tasks), "step": update["step"] + 1}
+
+    async def generate(self, state: LiveState) -> Update:
+        """Wait for the wave (lockstep), or for whatever comes back first (rolling)."""
+        session = await self._session(state)
+        tasks = list(session.tasks.items())
+        if tasks:
+            when = asyncio.ALL_COMPLETED if self.setup.mode == "lockstep" else asyncio.FIRST_COMPLETED
+            left = session.meter.seconds_left
+            await asyncio.wait([task for _, task in tasks], timeout=left, return_when=when)
+            if left is not None and session.meter.seconds_left == 0.0:
+                for _, task in tasks:
+                    task.cancel()
+                await asyncio.gather(*(task for _, task in tasks), return_exceptions=True)
+        session.wave = [work for name, task in tasks if (work := _collect(session, name, task)) is not None]
+        if self.setup.mode == "rolling":
+            session.wave.sort(key=lambda work: work.arrival)
+        session.purse.settle()
+        thoughts = [thought for work in session.wave for thought in work.thoughts]
+        _emit("generated", session, thoughts=[thought.id for thought in thoughts])
+        return {
+            "wave": [work.request.id for work in session.wave],
+            "in_flight": list(session.tasks),
+            "thoughts": len(session.thoughts),
+        }
+
+    async def act(self, state: LiveState) -> Update:
+        """Let the tool users run what the new thoughts call for."""
+        session = await self._session(state)
+        await asyncio.gather(*(act(session, work) for work in session.wave))
+        return {}
+
+    async def verify(self, state: LiveState) -> Update:
+        """Score steps and outcomes."""
+        session = await self._session(state)
+        verifiers = [(agent.source, agent.verify) for agent in session.team.verifiers]
+        await asyncio.gather(*(judge(session, work, verifiers) for work in session.wave))
+        return {}
+
+    async def critique(self, state: LiveState) -> Update:
+        """Add value estimates, and criticism for later generations to read."""
+        session = await self._session(state)
+        critics = [(agent.source, agent.critique) for agent in session.team.critics]
+        await asyncio.gather(*(judge(session, work, critics) for work in session.wave))
+        return {}
+
+    async def update(self, state: LiveState) -> Update:
+        """Tell the strategy what came of the wave, and make it durable."""
+        session = await self._session(state)
+        for work in session.wave:
+            if work.spent:
+                continue
+            session.absorb(work.outcome)
+            session.save(
+                evaluations=work.evaluations, events=[session.told(work), *session.drained_operations()]
+            )
+        session.wave = []
+        await session.writer.flushed()
+        self._check_budget(session)
+        best = session.answer()
+        usage = session.meter.usage.as_dict()
+        _emit("updated", session, best=best.thought if best else None, usage=usage)
+        return {"wave": [], "best": best.thought if best else None, "usage": usage}
+
+    async def review(self, state: LiveState) -> Update:
+        """Show the answer to a person: `accept`, `continue`, or `{"reject": REASON}`, which refutes it."""
+        session = await self._session(state)
+        answer = session.answer()
+        asked = {
+            "question": session.problem.question,
+            "answer": answer.text if answer else None,
+            "score": answer.score if answer else None,
+            "thought": answer.thought if answer else None,
+            "steps": list(session.subject(answer.thought).steps) if answer else [],
+            "choices": ["accept", "continue", {"reject": "the reason"}],
+        }
+        decision: Any = interrupt(asked)
+        if decision == "accept":
+            return {"status": "finished"}
+        reason = cast(dict[str, Any], decision).get("reject") if isinstance(decision, dict) else None
+        if reason is not None and answer is not None:
+            _reject(session, answer.thought, str(reason))
+            await session.writer.flushed()
+        elif decision != "continue":
+            raise UserError(
+                f"the review was answered with {decision!r}; answer accept, continue or {{'reject': reason}}"
+            )
+        exhausted = session.stopped is not None or decision == "continue"
+        return {"status": "finished" if exhausted else "searching"}
+
+    async def finalize(self, state: LiveState) -> Update:
+        """Record the best answer and end the search."""
+        session = await self._session(state)
+        answer = session.answer()
+        usage = session.meter.usage
+        result = UnitResult(
+            status="answered" if answer is not None and answer.text is not None else "no_answer",
+            answer=answer.text if answer else None,
+            thought=answer.thought if answer else None,
+            score=answer.score if answer else None,
+            stopped=session.stopped or "finished",
+            usage=usage,
+        )
+        await self.host.close(session)
+        await self.host.call(self.setup.store.finish, session.lease, result)
+        _emit("finished", session, answer=result.answer, stopped=result.stopped, usage=usage.as_dict())
+        return {
+            "status": "finished",
+            "answer": result.answer,
+            "score": result.score,
+            "stopped": result.stopped,
+            "usage": usage.as_dict(),
+            "best": result.thought,
+            "selected": [],
+            "in_flight": [],
+        }
+
+    def after_select(self, state: LiveState) -> str:
+        """Go on while something is under way; otherwise the search is over."""
+        return "generate" if state.get("in_flight") else self._over()
+
+    def after_update(self, state: LiveState) -> str:
+        """Go on unless something stopped the search and nothing is under way."""
+        session = self.host.live(state.get("run", ""), state.get("problem", ""))
+        over = session is not None and session.stopped is not None and not session.tasks
+        return self._over() if over else "select"
+
+    def after_review(self, state: LiveState) -> str:
+        """Follow the person's decision."""
+        return "finalize" if state.get("status") == "finished" else "select"
+
+    def _over(self) -> str:
+        return "review" if self.setup.review == "answer" else "finalize"
+
+    def _check_budget(self, session: Session) -> None:
+        limit = session.meter.spent()
+        if limit is not None:
+            session.stop(f"budget:{limit}")
+
+    async def _session(self, state: LiveState) -> Session:
+        """Return the live session; after a restart in mid-wave it is rebuilt, and the wave is asked again."""
+        return await self.host.open(state.get("run", ""), state.get("problem", ""))
+
+    async def _open(self, state: LiveState) -> tuple[Session, Update]:
+        run, problem, question = state.get("run"), state.get("problem"), state.get("question")
+        if state.get("status") == "searching" and run and problem:
+            return await self.host.open(run, problem), {"step": state.get("step", 0)}
+        if question is not None:
+            run, opened = await self.host.open_run(question)
+            problem = opened.id
+        if not run or not problem:
+            raise UserError(
+                "start the machine with {'question': …}, or with the run and problem of a unit in the store"
+            )
+        session = await self.host.open(run, problem)
+        _emit("opened", session, question=session.problem.question)
+        fresh: Update = {"run": run, "problem": problem, "status": "searching", "step": 0, "wave": []}
+        return session, fresh | {"answer": None, "score": None, "best": None, "thoughts": 1, "stopped": ""}
+
+
+def build(
+    setup: Setup, checkpointer: BaseCheckpointSaver[Any] | Literal[False] | None = None
+) -> tuple[Machine, Host]:
+    """Compile the machine over its setup; the host gives runners a hand on sessions and leases."""
+    host = Host(setup)
+    nodes = Nodes(host)
+    team = setup.team
+    stages: list[tuple[str, bool, Callable[..., Any]]] = [
+        ("act", bool(team.tool_users), nodes.act),
+        ("verify", bool(team.verifiers), nodes.verify),
+        ("critique", bool(team.critics), nodes.critique),
+    ]
+    # Any: the overloads of add_node are only partially typed, which strict pyright reports at every call
+    graph: Any = StateGraph(LiveState, input_schema=MachineInput, output_schema=MachineOutput)
+    graph.add_node("select", nodes.select)
+    graph.add_node("generate", nodes.generate)
+    graph.add_node("update", nodes.update)
+    graph.add_node("finalize", nodes.finalize)
+    over = ["finalize"]
+    if setup.review == "answer":
+        graph.add_node("review", nodes.review)
+        graph.add_conditional_edges("review", nodes.after_review, ["select", "finalize"])
+        over = ["review"]
+    graph.add_edge(START, "select")
+    graph.add_conditional_edges("select", nodes.after_select, ["generate", *over])
+    _chain(graph, [(name, node) for name, present, node in stages if present])
+    graph.add_conditional_edges("update", nodes.after_update, ["select", *over])
+    graph.add_edge("finalize", END)
+    compiled: Machine = graph.compile(checkpointer=checkpointer, name="thoughtgraph")
+    return compiled.with_config(recursion_limit=recursion_limit(setup.budget)), host
+
+
+def _chain(graph: Any, stages: Sequence[tuple[str, Callable[..., Any]]]) -> None:
+    """Put the stages between `generate` and `update`; a wave that brought nothing skips them."""
+    for name, node in stages:
+        graph.add_node(name, node)
+    names = [*(name for name, _ in stages), "update"]
+    first = names[0]
+
+    def after_generate(state: LiveState) -> str:
+        return first if state.get("wave") else "update"
+
+    graph.add_conditional_edges(
+        "generate", after_generate, [first, "update"] if first != "update" else ["update"]
+    )
+    for name, following in pairwise(names):
+        graph.add_edge(name, following)
+
+
+def recursion_limit(budget: Budget) -> int:
+    """Return a super-step limit that the budget always reaches first: each wave pays at least one call and one token."""
+    bounds = [limit for limit in (budget.tokens, budget.model_calls) if limit is not None]
+    waves = min(bounds) if bounds else 100_000_000
+    return STEPS_A_WAVE * (waves + 4)
+
+
+def _collect(session: Session, name: str, task: asyncio.Task[Work]) -> Work | None:
+    """Take a finished task out of flight; a cancelled one comes to nothing, a failed one ends the search."""
+    if not task.done():
+        return None
+    del session.tasks[name]
+    if task.cancelled():
+        return None
+    return task.result()
+
+
+def _reject(session: Session, thought: str, reason: str) -> None:
+    """Record a person's rejection as a verdict that refutes the thought, and tell the strategy."""
+    request = Request(Operator.EVALUATE, (thought,), n=0)
+    verdict = Evaluation(thought, "rule", "person", value=0.0, text=reason, request=request.id)
+    work = Work(request, session.gateway(request), [session.thoughts[thought]], [verdict])
+    session.absorb(Outcome(request, (), (verdict,)))
+    session.save(evaluations=[verdict], events=[session.told(work), *session.drained_operations()])
+
+
+def _emit(kind: str, session: Session, **detail: Any) -> None:
+    """Stream a typed event to whoever listens (`stream_mode="custom"`)."""
+    get_stream_writer()({"event": kind, "run": session.lease.run, "problem": session.problem.id, **detail})

@@ -1,0 +1,321 @@
+"""The search tree as a struct of arrays, in the style of mctx: one dense integer per thought, one array per field.
+
+100,000 thoughts cost a few hundred bytes each beside their records, nothing recurses, and a node costs the same to add at any size
+and depth. Index 0 is the root; a parent's index is always lower than its children's, so ascending order visits parents first and
+descending order children first.
+
+It is a graph: a thought may have several parents. All are kept; the first is the *primary* one, along which depth, step scores and
+statistics run.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import heapify, heappop, heappush
+from typing import Literal, NamedTuple
+
+from ..records import Evaluation, Thought
+
+ROOT = 0
+NO_PARENT = -1
+UNKNOWN = math.nan
+"""In the float arrays: there is no such number. Read them through the methods, which return None for it."""
+
+TERMINAL = 1
+"""Finishes a solution; never expanded."""
+RULED_OUT = 2
+"""A rule said 0 of the thought itself."""
+REFUTED = 4
+"""Ruled out, or every parent is refuted; never expanded, never answered."""
+FAILED = 8
+"""Some evaluation of it failed."""
+TAINTED = 16
+"""A step of its path, or itself, is unscored because an evaluation failed: aggregates over the path are unknown."""
+CLOSED = 32
+"""Nothing is left to do in its subtree: terminal, refuted, or expanded as often as allowed with all children closed."""
+FREE = 64
+"""A selector that descends from here finds a node to work on now. Set for an open node that awaits nothing."""
+
+Aggregation = Literal["last", "min", "prod", "mean"]
+"""How step scores p_1..p_K of a path become one score: p_K, their minimum, their product, or their mean (ALGORITHMS: PRM
+aggregation; Snell, arXiv 2408.03314: last; Lightman, arXiv 2305.20050: prod; Math-Shepherd, arXiv 2312.08935: min)."""
+
+_NONE: tuple[int, ...] = ()
+
+
+class Verdicts(NamedTuple):
+    """What is known of a thought, by kind of evaluation: means over the evaluations that have a value, each in [0, 1]."""
+
+    refuted: bool
+    outcome: float | None
+    value: float | None
+    step: float | None
+
+
+class Tree:
+    """Thoughts and their statistics. `n` below is the number of nodes; every array has shape (n,)."""
+
+    __slots__ = (
+        "_by_text",
+        "_children",
+        "_kinds",
+        "_more_parents",
+        "_path_count",
+        "_path_min",
+        "_path_prod",
+        "_path_sum",
+        "_score",
+        "_step",
+        "_value",
+        "count",
+        "depth",
+        "expansions",
+        "flags",
+        "index",
+        "next_sample",
+        "parent",
+        "pending",
+        "prior",
+        "terminals",
+        "thought",
+        "visits",
+        "weight",
+    )
+
+    def __init__(self, root: Thought) -> None:
+        self.thought: list[Thought] = []
+        """The record of each node; of merged thoughts, the first one told."""
+        self.index: dict[str, int] = {}
+        """Node of each thought's id; several ids may share a node."""
+        self.parent = array("i")
+        """Primary parent in [0, n), lower than the node itself; NO_PARENT for the root."""
+        self.depth = array("i")
+        """Steps from the root along primary parents, ≥ 0."""
+        self.count = array("i")
+        """Samples that gave this thought, ≥ 1, summed over merged thoughts: its multiplicity in a vote."""
+        self.visits = array("i")
+        """N ≥ 0, as the backup defines it."""
+        self.weight = array("i")
+        """Values behind the mean Q, ≥ 0, as the backup defines it."""
+        self.prior = array("d")
+        """P in [0, 1], from the expander; siblings sum to 1. 1 until assigned."""
+        self.pending = array("i")
+        """Requests awaited at the node or below it, ≥ 0: the virtual losses on it."""
+        self.expansions = array("i")
+        """Requests for new thoughts that were told with this node among their subjects, ≥ 0."""
+        self.next_sample = array("i")
+        """Index of the first sample not yet drawn from this node, ≥ 0."""
+        self.flags = bytearray()
+        """TERMINAL | RULED_OUT | REFUTED | FAILED | TAINTED | CLOSED | FREE."""
+        self.terminals: list[int] = []
+        """Terminal nodes in the order they were told."""
+        self._children: list[list[int] | None] = []
+        self._more_parents: dict[int, tuple[int, ...]] = {}
+        self._by_text: dict[tuple[int, str], int] = {}
+        self._value = array("d")  # Q in [0, 1], or UNKNOWN
+        self._score = array("d")  # own score in [0, 1], or UNKNOWN
+        self._step = array("d")  # own step score in [0, 1], or UNKNOWN
+        self._path_min = array("d")  # over the scored steps of the path; 1 if there are none
+        self._path_prod = array("d")
+        self._path_sum = array("d")
+        self._path_count = array("i")  # scored steps of the path
+        kinds = ("outcome", "value", "step")
+        self._kinds = {kind: (array("d"), array("i")) for kind in kinds}  # sum and number of values
+        self.add(root)
+
+    def __len__(self) -> int:
+        return len(self.thought)
+
+    def add(self, thought: Thought, *, merge: bool = False) -> int:
+        """Add a thought and return its node; a thought that is known already changes nothing.
+
+        Args:
+            thought: its parents must be in the tree; () only for the first thought, the root.
+            merge: let a thought share the node of a sibling with the same text and terminality, which then counts for both.
+        """
+        known = self.index.get(thought.id)
+        if known is not None:
+            return known
+        parents = tuple(self.index[parent] for parent in thought.parents)
+        primary = parents[0] if parents else NO_PARENT
+        if merge and len(parents) == 1:
+            twin = self._by_text.setdefault((primary, thought.text), len(self))
+            if twin < len(self) and bool(self.flags[twin] & TERMINAL) == thought.terminal:
+                self.index[thought.id] = twin
+                self.count[twin] += thought.count
+                return twin
+        return self._append(thought, parents, primary)
+
+    def _append(self, thought: Thought, parents: tuple[int, ...], primary: int) -> int:
+        node = len(self)
+        self.index[thought.id] = node
+        self.thought.append(thought)
+        self.parent.append(primary)
+        self.depth.append(self.depth[primary] + 1 if parents else 0)
+        self.count.append(thought.count)
+        for integers in (self.visits, self.weight, self.pending, self.expansions, self.next_sample):
+            integers.append(0)
+        self.prior.append(1.0)
+        self.flags.append(TERMINAL if thought.terminal else FREE)
+        for floats in (self._value, self._score, self._step):
+            floats.append(UNKNOWN)
+        for floats, empty in ((self._path_min, 1.0), (self._path_prod, 1.0), (self._path_sum, 0.0)):
+            floats.append(empty)
+        self._path_count.append(0)
+        for total, number in self._kinds.values():
+            total.append(0.0)
+            number.append(0)
+        self._children.append(None)
+        for parent in dict.fromkeys(parents):
+            siblings = self._children[parent]
+            if siblings is None:
+                self._children[parent] = [node]
+            else:
+                siblings.append(node)
+        if len(parents) > 1:
+            self._more_parents[node] = parents
+        if thought.terminal:
+            self.terminals.append(node)
+        return node
+
+    def children(self, node: int) -> Sequence[int]:
+        """Return the nodes made from this one, in the order they were told; not to be changed."""
+        return self._children[node] or _NONE
+
+    def parents(self, node: int) -> tuple[int, ...]:
+        """Return all parents, the primary one first; () for the root."""
+        if node == ROOT:
+            return _NONE
+        return self._more_parents.get(node) or (self.parent[node],)
+
+    def path(self, node: int) -> list[int]:
+        """Return the nodes from the root to this one along primary parents."""
+        nodes: list[int] = []
+        while node != NO_PARENT:
+            nodes.append(node)
+            node = self.parent[node]
+        nodes.reverse()
+        return nodes
+
+    def has(self, node: int, flag: int) -> bool:
+        """Return whether any of these flags is set."""
+        return bool(self.flags[node] & flag)
+
+    def mark(self, node: int, flag: int, on: bool) -> bool:
+        """Set or clear a flag; return whether that changed it."""
+        if bool(self.flags[node] & flag) == on:
+            return False
+        self.flags[node] ^= flag
+        return True
+
+    def judge(self, node: int, evaluation: Evaluation) -> None:
+        """Take one evaluation in; `settle` draws the conclusions.
+
+        A failed one leaves a flag and no number. A rule's 0 rules the thought out; its 1 says nothing more. Critiques are not for us.
+        """
+        if evaluation.kind == "critique":
+            return
+        if evaluation.value is None:
+            self.flags[node] |= FAILED
+        elif evaluation.kind == "rule":
+            if evaluation.value == 0.0:
+                self.flags[node] |= RULED_OUT
+        else:
+            total, number = self._kinds[evaluation.kind]
+            total[node] += evaluation.value
+            number[node] += 1
+
+    def mean(self, node: int, kind: Literal["outcome", "value", "step"]) -> float | None:
+        """Return the mean in [0, 1] of the node's evaluations of a kind, or None."""
+        total, number = self._kinds[kind]
+        return total[node] / number[node] if number[node] else None
+
+    def verdicts(self, node: int) -> Verdicts:
+        """Return what is known of a node."""
+        refuted = self.has(node, REFUTED)
+        means = (self.mean(node, "outcome"), self.mean(node, "value"), self.mean(node, "step"))
+        return Verdicts(refuted, *means)
+
+    def settle(self, node: int, score: float | None) -> None:
+        """Set a node's own score, and bring its step score and its path's tallies up to date with its parent's.
+
+        The step score is the mean of its `step` evaluations, or else its own score.
+        """
+        self._score[node] = UNKNOWN if score is None else score
+        step = self.mean(node, "step")
+        step = score if step is None else step
+        self._step[node] = UNKNOWN if step is None else step
+        parent = self.parent[node]
+        if parent == NO_PARENT:
+            return
+        known = step is not None
+        lost = self.has(parent, TAINTED) or (not known and self.has(node, FAILED))
+        self.mark(node, TAINTED, lost)
+        p = 1.0 if step is None else step
+        self._path_min[node] = min(self._path_min[parent], p)
+        self._path_prod[node] = self._path_prod[parent] * p
+        self._path_sum[node] = self._path_sum[parent] + (p if known else 0.0)
+        self._path_count[node] = self._path_count[parent] + known
+
+    def refresh_refuted(self, node: int) -> bool:
+        """Bring REFUTED up to date with the node's own verdict and its parents'; return whether it changed."""
+        refuted = self.has(node, RULED_OUT)
+        if not refuted and node != ROOT:
+            refuted = all(self.flags[parent] & REFUTED for parent in self.parents(node))
+        return self.mark(node, REFUTED, refuted)
+
+    def tally(self, node: int) -> tuple[float, float, float, int, bool]:
+        """Return what the children's tallies are computed from: minimum, product, sum, number, TAINTED."""
+        tainted = self.has(node, TAINTED)
+        path = (self._path_min[node], self._path_prod[node], self._path_sum[node], self._path_count[node])
+        return (*path, tainted)
+
+    def score(self, node: int) -> float | None:
+        """Return the thought's own score in [0, 1], or None where it has none."""
+        return _known(self._score[node])
+
+    def value(self, node: int) -> float | None:
+        """Return Q in [0, 1] as the backup left it, or None where no value was backed up."""
+        return _known(self._value[node])
+
+    def set_value(self, node: int, value: float | None, visits: int, weight: int) -> None:
+        """Set Q, N and the number of values behind Q; for backups."""
+        self._value[node] = UNKNOWN if value is None else value
+        self.visits[node] = visits
+        self.weight[node] = weight
+
+    def path_score(self, node: int, aggregation: Aggregation) -> float | None:
+        """Return the path's step scores as one number in [0, 1], or None.
+
+        Steps that nobody judged are left out. A step that is unscored because its evaluation failed makes `min`, `prod` and `mean`
+        of every path through it unknown, so that a failure never raises a score; `last` asks for the last step's score only.
+        """
+        if aggregation == "last":
+            return _known(self._step[node])
+        if self.has(node, TAINTED) or not self._path_count[node]:
+            return None
+        if aggregation == "min":
+            return self._path_min[node]
+        if aggregation == "prod":
+            return self._path_prod[node]
+        return self._path_sum[node] / self._path_count[node]
+
+    def climb(self, nodes: Iterable[int]) -> Iterator[int]:
+        """Yield these nodes and all their ancestors along primary parents, each once, children before parents."""
+        heap = [-node for node in set(nodes)]
+        heapify(heap)
+        last = NO_PARENT
+        while heap:
+            node = -heappop(heap)
+            if node == last:
+                continue
+            last = node
+            yield node
+            if self.parent[node] != NO_PARENT:
+                heappush(heap, -self.parent[node])
+
+
+def _known(number: float) -> float | None:
+    return None if number != number else number

@@ -1,0 +1,133 @@
+"""From rows back to records, a whole unit at a time."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, select
+
+from ..graph.errors import StoreError
+from ..graph.ledger import Event, ModelCall, ToolCall
+from ..graph.records import Edge, Evaluation, Operator, Request, Thought
+from .schema import EdgeRow, EvaluationRow, EventRow, ModelCallRow, ThoughtRow, ToolCallRow
+
+_OPERATORS = {operator.value: operator for operator in Operator}
+
+
+def thoughts_of(connection: Connection, run: str, problem: str) -> list[Thought]:
+    """Return the thoughts of a unit, by sample and depth."""
+    parents: defaultdict[str, list[str]] = defaultdict(list)
+    for edge in edges_of(connection, run, problem):
+        parents[edge.child].append(edge.parent)
+    t = ThoughtRow
+    columns: tuple[Any, ...] = (t.id, t.operator, t.text, t.depth, t.request, t.sample, t.count, t.terminal)
+    more = (t.answer, t.key, t.state, t.logprob, t.tokens, t.call)
+    rows = select(*columns, *more).where(t.run == run, t.problem == problem)
+    return [
+        Thought(id_, tuple(parents.get(id_, ())), _OPERATORS[operator], *rest)
+        for id_, operator, *rest in connection.execute(rows.order_by(t.sample, t.depth, t.id))
+    ]
+
+
+def edges_of(connection: Connection, run: str, problem: str) -> list[Edge]:
+    """Return the edges of a unit, those of one child by position."""
+    rows = (
+        select(EdgeRow.parent, EdgeRow.child, EdgeRow.position, EdgeRow.operator)
+        .join(ThoughtRow, ThoughtRow.id == EdgeRow.child)
+        .where(ThoughtRow.run == run, ThoughtRow.problem == problem)
+        .order_by(EdgeRow.child, EdgeRow.position)
+    )
+    return [
+        Edge(parent, child, position, _OPERATORS[operator])
+        for parent, child, position, operator in connection.execute(rows)
+    ]
+
+
+def evaluations_of(connection: Connection, run: str, problem: str) -> list[Evaluation]:
+    """Return the evaluations of a unit in the order they were written."""
+    e = EvaluationRow
+    columns: tuple[Any, ...] = (
+        e.thought,
+        e.kind,
+        e.source,
+        e.value,
+        e.error,
+        e.text,
+        e.rollouts,
+        e.successes,
+        e.request,
+    )
+    rows = select(*columns).where(e.run == run, e.problem == problem).order_by(e.number)
+    return [Evaluation(*row) for row in connection.execute(rows)]
+
+
+def model_calls_of(
+    connection: Connection, run: str, problem: str, *conditions: ColumnElement[bool]
+) -> list[ModelCall]:
+    """Return the model calls of a unit in the order they were written."""
+    m = ModelCallRow
+    columns: tuple[Any, ...] = (m.id, m.request, m.kind, m.model, m.prompt, m.parameters, m.response, m.error)
+    more = (m.prompt_tokens, m.completion_tokens, m.usd, m.seconds)
+    rows = select(*columns, *more).where(m.run == run, m.problem == problem, *conditions)
+    return [ModelCall(*row) for row in connection.execute(rows.order_by(m.created_at, m.id))]
+
+
+def untold_calls_of(
+    connection: Connection, run: str, problem: str, told: AbstractSet[str]
+) -> list[ModelCall]:
+    """Return the successful model calls of a unit whose requests are not among `told`."""
+    m = ModelCallRow
+    rows = select(m.id, m.request).where(m.run == run, m.problem == problem, m.error.is_(None))
+    # Told calls are nearly all of them and their responses are long, so only the others are loaded.
+    ids = [id_ for id_, request in connection.execute(rows) if request not in told]
+    calls: list[ModelCall] = []
+    for start in range(0, len(ids), 500):
+        calls += model_calls_of(connection, run, problem, m.id.in_(ids[start : start + 500]))
+    return calls
+
+
+def tool_calls_of(connection: Connection, run: str, problem: str) -> list[ToolCall]:
+    """Return the tool calls of a unit in the order they were written."""
+    t = ToolCallRow
+    columns: tuple[Any, ...] = (
+        t.id,
+        t.request,
+        t.thought,
+        t.tool,
+        t.arguments,
+        t.result,
+        t.error,
+        t.ok,
+        t.seconds,
+    )
+    rows = select(*columns).where(t.run == run, t.problem == problem)
+    return [ToolCall(*row) for row in connection.execute(rows.order_by(t.created_at, t.id))]
+
+
+def events_of(connection: Connection, run: str, problem: str, *kinds: str) -> list[Event]:
+    """Return the events of a unit in their order, of these kinds or all."""
+    e = EventRow
+    rows = select(e.kind, e.subjects, e.detail).where(e.run == run, e.problem == problem).order_by(e.seq)
+    if kinds:
+        rows = rows.where(e.kind.in_(kinds))
+    return [Event(kind, tuple(subjects), detail) for kind, subjects, detail in connection.execute(rows)]
+
+
+def request_of(event: Event) -> Request:
+    """Return the request that a `told` or `asked` event holds in its detail.
+
+    Raises:
+        StoreError: if it holds none that this program understands.
+    """
+    try:
+        fields = dict(event.detail["request"])
+        fields["operator"] = _OPERATORS[fields["operator"]]
+        fields["subjects"] = tuple(fields["subjects"])
+        return Request(**fields)
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"a recorded {event.kind} event has no request that this program can read ({error!r}); "
+            "resume it with the program that wrote it"
+        ) from error

@@ -1,0 +1,129 @@
+"""From settings to a machine's setup: the one place where tasks, models, tools, agents and strategies meet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ..agents.critic import PromptedCritic, ValueCritic
+from ..agents.generator import PromptedGenerator, StepGenerator
+from ..agents.models.base import LanguageModel, ScoringModel
+from ..agents.models.registry import load_model, load_scorer
+from ..agents.protocols import Critic, Generator, ToolUser, Verifier
+from ..agents.team import Team
+from ..agents.tool_user import EquationChecker
+from ..agents.verifier import OutcomeChecker, RuleVerifier, StepScoreVerifier
+from ..graph.domain import Domain
+from ..graph.errors import UserError
+from ..graph.host import Setup
+from ..graph.ledger import RunSpec, Store
+from ..graph.schemes import make_strategy
+from ..tools.calculator import CalculatorTool
+from .registry import load_task
+from .settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Replacements:
+    """Agents and models of the user's own in place of ours; None keeps ours."""
+
+    model: LanguageModel | None = None
+    scorer: ScoringModel | None = None
+    generator: Generator | None = None
+    tool_users: tuple[ToolUser, ...] | None = None
+    verifiers: tuple[Verifier, ...] | None = None
+    critics: tuple[Critic, ...] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of what was replaced, for the run's record."""
+        given = {
+            "model": self.model,
+            "scorer": self.scorer,
+            "generator": self.generator,
+            "tool_users": self.tool_users,
+            "verifiers": self.verifiers,
+            "critics": self.critics,
+        }
+        return tuple(name for name, value in given.items() if value is not None)
+
+
+def assemble(settings: Settings, store: Store, own: Replacements | None = None, run: str = "") -> Setup:
+    """Build the setup of a machine.
+
+    Args:
+        settings: what to build.
+        store: where the search is recorded.
+        own: agents and models of the user's own.
+        run: id of the run whose units the machine will search; "" if it opens runs itself.
+
+    Raises:
+        UserError: on settings that fit nothing, or a recorded run whose own agents were not given again.
+    """
+    own = own or Replacements()
+    missing = set(settings.custom) - set(own.names)
+    if missing:
+        raise UserError(
+            f"this run used {', '.join(sorted(missing))} of your own; resume it from Python and give the same ones"
+        )
+    settings = replace(settings, custom=own.names)
+    domain = load_task(settings.task).domain
+    # built once now, so that a bad name or parameter is an error here and not in the first search
+    make_strategy(settings.scheme, settings.params, settings.seed)
+    return Setup(
+        domain=domain,
+        team=build_team(settings, domain, own),
+        strategy=lambda: make_strategy(settings.scheme, settings.params, settings.seed),
+        store=store,
+        budget=settings.budget,
+        spec=RunSpec(run, settings.task, settings.scheme, settings.as_json(), settings.seed),
+        mode=settings.mode,
+        wave=settings.wave,
+        review=settings.review,
+    )
+
+
+def build_team(settings: Settings, domain: Domain, own: Replacements) -> Team:
+    """Build the agents."""
+    calculator = CalculatorTool()
+    model = own.model or (None if own.generator else load_model(settings.model, **settings.model_options))
+    scorer = own.scorer or _scorer(settings)
+    verifiers: list[Verifier] = [RuleVerifier(domain)]
+    if settings.tools:
+        verifiers.append(OutcomeChecker(domain, calculator))
+    if scorer is not None:
+        verifiers.append(StepScoreVerifier(scorer, domain))
+    users: tuple[ToolUser, ...] = (EquationChecker(calculator, domain),) if settings.tools else ()
+    return Team(
+        generator=own.generator or _generator(settings, domain, model),
+        tool_users=users if own.tool_users is None else own.tool_users,
+        verifiers=tuple(verifiers) if own.verifiers is None else own.verifiers,
+        critics=_critics(settings, domain, model, scorer) if own.critics is None else own.critics,
+    )
+
+
+def _generator(settings: Settings, domain: Domain, model: LanguageModel | None) -> Generator:
+    if model is None:
+        raise UserError("a search needs a model or a generator")
+    kind = PromptedGenerator if model.chat else StepGenerator
+    generator = kind(model, domain)
+    return generator if settings.temperature is None else replace(generator, temperature=settings.temperature)
+
+
+def _scorer(settings: Settings) -> ScoringModel | None:
+    if settings.scorer == "auto":
+        return load_scorer(settings.model) if settings.model.startswith("builtin:") else None
+    return None if settings.scorer == "none" else load_scorer(settings.scorer)
+
+
+def _critics(
+    settings: Settings, domain: Domain, model: LanguageModel | None, scorer: ScoringModel | None
+) -> tuple[Critic, ...]:
+    if settings.critic == "none":
+        return ()
+    if settings.critic == "value":
+        if scorer is None:
+            raise UserError("the value critic needs a scorer; give one with --scorer")
+        return (ValueCritic(scorer, domain),)
+    if model is None or not model.chat:
+        raise UserError("the prompted critic needs a chat model; choose another critic or another model")
+    return (PromptedCritic(model),)

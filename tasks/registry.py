@@ -1,0 +1,33 @@
+"""The tasks by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ..graph.errors import UnknownNameError
+from .base import Task
+
+
+def _numbers(name: str) -> Callable[[], Task]:
+    def load() -> Task:
+        from .numbers import NumbersTask
+
+        return NumbersTask(name)
+
+    return load
+
+
+TASKS: Mapping[str, Callable[[], Task]] = {
+    name: _numbers(name) for name in ("numbers", "game24", "countdown")
+}
+
+
+def load_task(name: str) -> Task:
+    """Return the task of this name.
+
+    Raises:
+        UnknownNameError: if there is none.
+    """
+    if name not in TASKS:
+        raise UnknownNameError("task", name, TASKS)
+    return TASKS[name]()

@@ -1,0 +1,162 @@
+"""Searches the units of a run, many at once, grades each after its end, and stops gracefully when asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from langgraph.errors import GraphDrained
+from langgraph.runtime import RunControl
+
+from ..graph.errors import ModelUnavailableError, StoreError, ThoughtGraphError, UserError
+from ..graph.host import Host
+from ..graph.ledger import Lease, UnitResult
+from ..graph.machine import Machine
+from ..graph.records import Problem, Usage
+from .base import Item, Task, Verdict
+
+DRAIN_SECONDS = 10.0
+"""How long a drain waits for calls under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitEnd:
+    """How one problem's search ended, for progress and summaries."""
+
+    problem: Problem
+    answer: str | None
+    verdict: Verdict | None
+    """None if the task cannot grade the question without a reference."""
+    stopped: str
+    usage: Usage
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class Drain:
+    """A request to stop gracefully: nothing new starts, calls under way get a while, everything known is written."""
+
+    control: RunControl = field(default_factory=RunControl)
+    hosts: list[Host] = field(default_factory=list[Host])
+
+    @property
+    def requested(self) -> bool:
+        """Whether the stop was asked for."""
+        return self.control.drain_requested
+
+    def request(self) -> None:
+        """Ask once to stop; ask twice to stop at once."""
+        if self.requested:
+            self._cut()
+            return
+        self.control.request_drain("interrupted")
+        asyncio.get_running_loop().call_later(DRAIN_SECONDS, self._cut)
+
+    def _cut(self) -> None:
+        for host in self.hosts:
+            host.cancel_calls()
+
+
+Listener = Callable[[UnitEnd], None]
+EventListener = Callable[[dict[str, Any]], None]
+
+
+@dataclass(slots=True)
+class Runner:
+    """Drives one machine over the units of one run."""
+
+    machine: Machine
+    host: Host
+    task: Task
+    run: str
+    items: Mapping[str, Item]
+    """Problems with their references, by problem id: for grading, after the search."""
+    drain: Drain = field(default_factory=Drain)
+    on_end: Listener | None = None
+    on_event: EventListener | None = None
+    _fatal: ThoughtGraphError | None = None
+
+    async def search_all(self, parallel: int = 8) -> list[UnitEnd]:
+        """Search all units that are left, up to `parallel` (≥ 1) at once, and return how they ended.
+
+        Raises:
+            ModelUnavailableError, StoreError, UserError: what stopped the run; what was done is recorded and can be resumed.
+        """
+        self.drain.hosts.append(self.host)
+        ends: list[UnitEnd] = []
+        await asyncio.gather(*(self._work(ends) for _ in range(parallel)))
+        if self._fatal is not None:
+            raise self._fatal
+        return ends
+
+    async def _work(self, ends: list[UnitEnd]) -> None:
+        setup = self.host.setup
+        while self._fatal is None and not self.drain.requested:
+            try:
+                lease = await self.host.call(setup.store.claim, self.run, setup.worker, setup.lease_seconds)
+                if lease is None:
+                    return
+                end = await self._search(lease)
+            except (ModelUnavailableError, StoreError, UserError) as error:
+                self._fatal = self._fatal or error
+                return
+            if end is not None:
+                ends.append(end)
+                if self.on_end is not None:
+                    self.on_end(end)
+
+    async def _search(self, lease: Lease) -> UnitEnd | None:
+        """Search one unit; None if the drain came first."""
+        run, problem = lease.run, lease.problem
+        try:
+            await self.host.open(run, problem.id, lease)
+            final = await self._drive({"run": run, "problem": problem.id})
+        except GraphDrained:
+            await self.host.abandon(run, problem.id, DRAIN_SECONDS)
+            return None
+        except (ModelUnavailableError, StoreError, UserError, asyncio.CancelledError):
+            await self._let_go(lease)
+            raise
+        except ThoughtGraphError as error:
+            return await self._failed(lease, error)
+        return await self._graded(lease, final)
+
+    async def _drive(self, start: dict[str, Any]) -> dict[str, Any]:
+        """Run the machine to its end, passing its events on."""
+        final: dict[str, Any] = {}
+        machine: Any = self.machine
+        stream = machine.astream(
+            start, stream_mode=["custom", "values"], control=self.drain.control, version="v2"
+        )
+        async for part in stream:
+            if part["type"] == "values":
+                final = part["data"]
+            elif self.on_event is not None:
+                self.on_event(part["data"])
+        return final
+
+    async def _graded(self, lease: Lease, final: Mapping[str, Any]) -> UnitEnd:
+        item = self.items.get(lease.problem.id, Item(lease.problem))
+        answer: str | None = final.get("answer")
+        verdict = self.task.grade(item.problem.question, answer, item.reference)
+        if verdict is not None:
+            await self.host.call(self.host.setup.store.grade, lease.run, lease.problem.id, verdict.correct)
+        return UnitEnd(lease.problem, answer, verdict, final["stopped"], Usage(**final["usage"]))
+
+    async def _failed(self, lease: Lease, error: ThoughtGraphError) -> UnitEnd:
+        session = self.host.live(lease.run, lease.problem.id)
+        usage = session.meter.usage if session else Usage()
+        if session is not None:
+            await self.host.close(session)
+        result = UnitResult("failed", None, None, None, f"failed: {error}", usage)
+        await self.host.call(self.host.setup.store.finish, lease, result)
+        return UnitEnd(lease.problem, None, None, result.stopped, usage, str(error))
+
+    async def _let_go(self, lease: Lease) -> None:
+        """Give a unit back after a failure that is not its own, without hiding that failure."""
+        try:
+            await self.host.abandon(lease.run, lease.problem.id)
+        except StoreError:
+            return

@@ -1,0 +1,140 @@
+"""Whole runs: start one on a set of problems, resume one, and sum it up from the store."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ..graph.errors import UserError
+from ..graph.ledger import RunSpec
+from ..graph.machine import build
+from ..graph.records import Usage
+from ..storage.read import list_units, run_usage
+from ..storage.references import load_references, save_references
+from ..storage.store import SqlStore
+from .assembly import Replacements, assemble
+from .base import Item
+from .registry import load_task
+from .runner import Drain, EventListener, Listener, Runner
+from .settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A run as it stands in the store."""
+
+    run: str
+    problems: int
+    finished: int
+    """Units that ended, failed ones included."""
+    solved: int
+    failed: int
+    usage: Usage
+    """Summed over the finished units; `seconds` are search seconds, which overlap where searches run side by side."""
+
+    @property
+    def accuracy(self) -> float | None:
+        """Solved per finished problem, in [0, 1]; None before the first."""
+        return self.solved / self.finished if self.finished else None
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who is told of progress, and who may stop a run."""
+
+    drain: Drain
+    on_end: Listener | None = None
+    on_event: EventListener | None = None
+
+
+def new_run_id() -> str:
+    """Return an id that no other run has."""
+    return uuid.uuid4().hex[:12]
+
+
+async def start(
+    store: SqlStore,
+    settings: Settings,
+    items: Sequence[Item],
+    *,
+    own: Replacements | None = None,
+    run: str | None = None,
+    parallel: int = 8,
+    watch: Watch | None = None,
+) -> Summary:
+    """Create a run over these problems and search them all.
+
+    Raises:
+        UserError: if there is nothing to search, or the settings fit nothing.
+        ModelUnavailableError, StoreError: if the run cannot go on; it can be resumed.
+    """
+    if not items:
+        raise UserError("there are no problems to search; give a split or a file that has some")
+    run = run or new_run_id()
+    setup = assemble(settings, store, own, run)
+    spec: RunSpec = setup.spec
+    await asyncio.to_thread(store.create_run, spec, [item.problem for item in items])
+    await asyncio.to_thread(
+        save_references, store.database, {i.problem.id: i.reference for i in items if i.reference}
+    )
+    return await _search(store, settings, spec, {i.problem.id: i for i in items}, own, parallel, watch)
+
+
+async def resume(
+    store: SqlStore,
+    run: str,
+    *,
+    own: Replacements | None = None,
+    parallel: int = 8,
+    watch: Watch | None = None,
+    retry_failed: bool = False,
+) -> Summary:
+    """Search the units of a recorded run that are left, with the settings it was started with.
+
+    Raises:
+        UserError: if there is no such run, or it used agents of the user's own that are not given again.
+    """
+    spec = await asyncio.to_thread(store.run, run)
+    if retry_failed:
+        await asyncio.to_thread(store.reopen_failed, spec.id)
+    units = await asyncio.to_thread(list_units, store.database, spec.id)
+    references = await asyncio.to_thread(load_references, store.database, [unit.problem.id for unit in units])
+    items = {unit.problem.id: Item(unit.problem, references.get(unit.problem.id)) for unit in units}
+    return await _search(store, Settings.from_json(spec.settings), spec, items, own, parallel, watch)
+
+
+async def _search(
+    store: SqlStore,
+    settings: Settings,
+    spec: RunSpec,
+    items: Mapping[str, Item],
+    own: Replacements | None,
+    parallel: int,
+    watch: Watch | None,
+) -> Summary:
+    watch = watch or Watch(Drain())
+    setup = replace(assemble(settings, store, own, spec.id), review="never")
+    machine, host = build(setup)
+    task = load_task(settings.task)
+    runner = Runner(machine, host, task, spec.id, items, watch.drain, watch.on_end, watch.on_event)
+    try:
+        await runner.search_all(parallel)
+    finally:
+        host.shutdown()
+    return await asyncio.to_thread(summarise, store, spec.id)
+
+
+def summarise(store: SqlStore, run: str) -> Summary:
+    """Sum up a run (a full id) from the store."""
+    units = list_units(store.database, run)
+    results = [unit.result for unit in units if unit.result is not None]
+    return Summary(
+        run=run,
+        problems=len(units),
+        finished=len(results),
+        solved=sum(1 for unit in units if unit.correct),
+        failed=sum(1 for result in results if result.status == "failed"),
+        usage=run_usage(store.database, run),
+    )

@@ -1,0 +1,69 @@
+"""What a user can set about a search, as one record that goes into the run's row and comes back on resume."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..graph.errors import UserError
+from ..graph.records import Budget
+
+CriticName = Literal["none", "value", "prompted"]
+
+DEFAULT_BUDGET = Budget(tokens=4000)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings of a run. All are plain data: models are specs, agents of your own are named in `custom`."""
+
+    task: str = "numbers"
+    scheme: str = "mcts"
+    params: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """The scheme's own parameters."""
+    model: str = "builtin:numbers"
+    model_options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Such as `base_url`."""
+    scorer: str = "auto"
+    """Spec of the step scorer; `auto` is the shipped one for the shipped policy and none otherwise; `none` is none."""
+    critic: CriticName = "none"
+    """value: the scorer judges states; prompted: the model says in words what is wrong."""
+    tools: bool = True
+    """Whether agents may use the exact calculator."""
+    temperature: float | None = None
+    """≥ 0; None is the generator's own."""
+    budget: Budget = DEFAULT_BUDGET
+    mode: Literal["lockstep", "rolling"] = "lockstep"
+    wave: int = 8
+    seed: int = 0
+    review: Literal["never", "answer"] = "never"
+    custom: tuple[str, ...] = ()
+    """Names of agents or models that were given as objects: a resume must be given them again."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the settings as JSON values."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return values | {
+            "params": dict(self.params),
+            "model_options": dict(self.model_options),
+            "budget": self.budget.as_dict(),
+            "custom": list(self.custom),
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Settings:
+        """Return the settings of a recorded run.
+
+        Raises:
+            UserError: if they hold a field that this program does not know.
+        """
+        unknown = set(values) - {f.name for f in dataclasses.fields(cls)}
+        if unknown:
+            raise UserError(
+                f"the run was made with settings unknown here: {', '.join(sorted(unknown))}; upgrade thoughtgraph"
+            )
+        return cls(
+            **{**values, "budget": Budget(**values["budget"]), "custom": tuple(values.get("custom", ()))}
+        )

@@ -1,0 +1,259 @@
+"""The public API: solve a question, build the machine, read a result."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack
+
+from .graph.errors import ThoughtGraphError, UserError
+from .graph.records import Budget, Usage
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+
+    from .agents.models.base import LanguageModel, ScoringModel
+    from .agents.protocols import Critic, Generator, ToolUser, Verifier
+    from .graph.machine import Machine
+    from .graph.view import ReasoningGraph
+    from .storage.store import SqlStore
+    from .tasks.assembly import Replacements
+    from .tasks.settings import CriticName, Settings
+
+T = TypeVar("T")
+
+SolveStatus = Literal["solved", "unsolved", "answered", "no_answer", "failed", "interrupted"]
+"""solved, unsolved: graded right, wrong. answered: not gradable without a reference. no_answer: none within the budget."""
+
+
+class Options(TypedDict, total=False):
+    """What `solve`, `asolve` and `build_machine` take, all optional."""
+
+    task: str
+    """Name of the task; default `numbers`."""
+    scheme: str
+    """Name of the search scheme; default `mcts`. `thoughtgraph schemes` lists them."""
+    params: Mapping[str, Any]
+    """The scheme's own parameters."""
+    model: str | LanguageModel
+    """A spec such as `builtin:numbers`, `hf:PATH`, `openai:NAME`, or a model object."""
+    base_url: str
+    """Where an `openai:` model is served."""
+    scorer: str | ScoringModel
+    """A step scorer: spec or object; default the shipped one for the shipped policy."""
+    critic: CriticName
+    tools: bool
+    """Whether agents may use the exact calculator; default True."""
+    temperature: float
+    budget: Budget | Mapping[str, float]
+    """Default 4,000 generated tokens."""
+    mode: Literal["lockstep", "rolling"]
+    wave: int
+    """Requests in flight at once within one search; default 8."""
+    seed: int
+    db: str | os.PathLike[str]
+    """Path or URL of the database; default `THOUGHTGRAPH_DB`, or a file in the user's data directory."""
+    generator: Generator
+    """An agent of your own in place of ours; likewise the following."""
+    tool_users: tuple[ToolUser, ...]
+    verifiers: tuple[Verifier, ...]
+    critics: tuple[Critic, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The answer to a question, with everything that led to it. Draws itself in a notebook."""
+
+    run: str
+    question: str
+    status: SolveStatus
+    answer: str | None
+    score: float | None
+    """In [0, 1], as the scheme's finalizer computed it."""
+    stopped: str
+    """Why the search stopped: `finished`, `budget:tokens`, …"""
+    usage: Usage
+    graph: ReasoningGraph = field(repr=False)
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The steps of the answer, in order."""
+        return tuple(thought.text for thought in self.graph.path()[1:])
+
+    @property
+    def scores(self) -> tuple[float | None, ...]:
+        """For each step of the answer, the last value a verifier or critic gave it, in [0, 1]."""
+        last: list[float | None] = []
+        for thought in self.graph.path()[1:]:
+            values = [e.value for e in self.graph.evaluations.get(thought.id, ()) if e.value is not None]
+            last.append(values[-1] if values else None)
+        return tuple(last)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return self.graph._repr_mimebundle_()  # pyright: ignore[reportPrivateUsage] - the notebook protocol's name
+
+    def __str__(self) -> str:
+        return self.graph.to_text()
+
+
+def solve(question: str, **options: Unpack[Options]) -> Result:
+    """Search for an answer to a question, record every thought, and return what was found.
+
+    Works inside a running event loop too (a notebook), where it blocks that loop's thread; `await asolve(…)` does not.
+
+    Raises:
+        UserError: on a question, name or setting that fits nothing.
+        ModelUnavailableError: if the model cannot answer at all.
+        StoreError: if the database cannot be used.
+    """
+    return _finish(asolve(question, **options))
+
+
+async def asolve(question: str, **options: Unpack[Options]) -> Result:
+    """Do what `solve` does, asynchronously."""
+    from .tasks.base import Item
+    from .tasks.registry import load_task
+    from .tasks.runs import new_run_id, start
+
+    settings, own = configure(options)
+    problem = load_task(settings.task).problem(question)
+    store = await asyncio.to_thread(open_store, options.get("db"))
+    try:
+        run = new_run_id()
+        await start(store, settings, [Item(problem)], own=own, run=run, parallel=1)
+        return await asyncio.to_thread(read_result, store, run, problem.id)
+    finally:
+        store.close()
+
+
+def build_machine(
+    checkpointer: BaseCheckpointSaver[Any] | Literal[False] | None = None,
+    *,
+    review: Literal["never", "answer"] = "never",
+    **options: Unpack[Options],
+) -> Machine:
+    """Compile the LangGraph machine: `await machine.ainvoke({"question": "4 5 6 10"})`, or a node of a graph of your own.
+
+    Args:
+        checkpointer: as in `StateGraph.compile`; needed for `review`, and inherited where the machine is a subgraph.
+        review: `answer` interrupts before an answer is final, for a person to decide.
+        **options: as for `solve`.
+    """
+    from .graph.machine import build
+    from .tasks.assembly import assemble
+
+    settings, own = configure(options, review=review)
+    machine, _ = build(assemble(settings, open_store(options.get("db")), own), checkpointer)
+    return machine
+
+
+def open_store(db: str | os.PathLike[str] | None) -> SqlStore:
+    """Open the database, creating a new one at the current schema."""
+    from .storage.store import SqlStore
+
+    return SqlStore.open(db)
+
+
+def read_result(store: SqlStore, run: str, problem: str) -> Result:
+    """Read the result of a finished unit, by full ids."""
+    from .storage.read import list_units
+
+    unit = next(unit for unit in list_units(store.database, run) if unit.problem.id == problem)
+    graph = read_graph(store, run, problem)
+    result = unit.result
+    if result is None:
+        return Result(run, unit.problem.question, "interrupted", None, None, "interrupted", Usage(), graph)
+    if result.status == "failed":
+        raise ThoughtGraphError(f"the search {result.stopped}; see: thoughtgraph show {run}")
+    status: SolveStatus = result.status
+    if result.answer is not None and unit.correct is not None:
+        status = "solved" if unit.correct else "unsolved"
+    return Result(
+        run, unit.problem.question, status, result.answer, result.score, result.stopped, result.usage, graph
+    )
+
+
+def read_graph(store: SqlStore, run: str, problem: str) -> ReasoningGraph:
+    """Read the reasoning graph of a unit, by full ids."""
+    from .graph.view import ReasoningGraph
+    from .storage.read import unit_graph
+
+    unit = unit_graph(store.database, run, problem)
+    result = unit.result
+    return ReasoningGraph(
+        problem=unit.problem,
+        thoughts=unit.thoughts,
+        evaluations=unit.evaluations,
+        answer=result.answer if result else None,
+        best=result.thought if result else None,
+    )
+
+
+def configure(
+    options: Options, review: Literal["never", "answer"] = "never"
+) -> tuple[Settings, Replacements]:
+    """Sort options into settings, which are recorded, and objects of the user's own."""
+    from .tasks.assembly import Replacements
+    from .tasks.settings import Settings
+
+    values: dict[str, Any] = dict(options)
+    values.pop("db", None)
+    own = {
+        name: values.pop(name)
+        for name in ("generator", "tool_users", "verifiers", "critics")
+        if name in values
+    }
+    for name in ("model", "scorer"):
+        if name in values and not isinstance(values[name], str):
+            own[name] = values.pop(name)
+            values[name] = own[name].name if name == "model" else "none"
+    budget = values.get("budget")
+    if budget is not None and not isinstance(budget, Budget):
+        values["budget"] = make_budget(budget)
+    if "base_url" in values:
+        values["model_options"] = {"base_url": values.pop("base_url")}
+    try:
+        return Settings(**values, review=review), Replacements(**own)
+    except TypeError as error:
+        raise UserError(f"unknown option: {error}; see help(thoughtgraph.solve)") from None
+
+
+def make_budget(limits: Mapping[str, float]) -> Budget:
+    """Return the budget of these limits by name; raises UserError on a name that is no limit."""
+    from .graph.errors import UnknownNameError
+
+    known = Budget.__dataclass_fields__
+    for name in limits:
+        if name not in known:
+            raise UnknownNameError("budget limit", name, known)
+    return Budget(**dict(limits))  # pyright: ignore[reportArgumentType] - counts may come as floats
+
+
+def make_graph() -> Machine:
+    """Build the machine from the environment, for `langgraph dev`; see langgraph.json.
+
+    THOUGHTGRAPH_TASK, _SCHEME, _MODEL, _BASE_URL and _DB override the defaults.
+    """
+    names: dict[str, str] = {
+        "task": "TASK",
+        "scheme": "SCHEME",
+        "model": "MODEL",
+        "base_url": "BASE_URL",
+        "db": "DB",
+    }
+    found = {name: value for name, env in names.items() if (value := os.environ.get(f"THOUGHTGRAPH_{env}"))}
+    options: Any = found
+    return build_machine(**options)
+
+
+def _finish(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end, in a thread of its own where a loop is already running."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        return pool.submit(asyncio.run, work).result()
