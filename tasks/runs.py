@@ -12,7 +12,7 @@ from ..graph.ledger import RunSpec
 from ..graph.machine import build
 from ..graph.records import Usage
 from ..storage.read import list_units, run_usage
-from ..storage.references import load_references, save_references
+from ..storage.references import add_references, read_references
 from ..storage.store import SqlStore
 from .assembly import Replacements, assemble
 from .base import Item
@@ -100,7 +100,7 @@ async def resume(
     if retry_failed:
         await asyncio.to_thread(store.reopen_failed, spec.id)
     units = await asyncio.to_thread(list_units, store.database, spec.id)
-    references = await asyncio.to_thread(load_references, store.database, [unit.problem.id for unit in units])
+    references = await asyncio.to_thread(read_references, store.database, spec.task)
     items = {unit.problem.id: Item(unit.problem, references.get(unit.problem.id)) for unit in units}
     return await _search(store, Settings.from_json(spec.settings), spec, items, own, parallel, watch)
 

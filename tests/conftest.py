@@ -16,16 +16,19 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
+
 from thoughtgraph.graph.ids import address
 from thoughtgraph.graph.ledger import Commit, Event, Lease, ModelCall, RunSpec, ToolCall
 from thoughtgraph.graph.records import Evaluation, Operator, Problem, Request, Thought, Usage
 from thoughtgraph.storage.store import SqlStore
 
-POSTGRES = os.environ.get("THOUGHTGRAPH_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres")
+POSTGRES = os.environ.get(
+    "THOUGHTGRAPH_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"
+)
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
+def postgres_server() -> str:
     """URL of a server on which databases can be made."""
     url = make_url(POSTGRES).set(drivername="postgresql+psycopg")
     engine = create_engine(url, connect_args={"connect_timeout": 3})
@@ -39,7 +42,7 @@ def postgres_server() -> Iterator[str]:
         pytest.skip(reason)
     finally:
         engine.dispose()
-    yield url.render_as_string(hide_password=False)
+    return url.render_as_string(hide_password=False)
 
 
 @pytest.fixture
@@ -110,7 +113,13 @@ def wave(lease: Lease, root: Thought) -> Callable[[int], Commit]:
         requests = [Request(Operator.GENERATE, (root.id,), 1, 2 * number + i) for i in range(2)]
         calls = tuple(
             ModelCall(
-                address("call", r.id), r.id, "generate", "m", "1 2 3 4\n", {"temperature": 0.7}, [{"text": "1 + 2"}]
+                address("call", r.id),
+                r.id,
+                "generate",
+                "m",
+                "1 2 3 4\n",
+                {"temperature": 0.7},
+                [{"text": "1 + 2"}],
             )
             for r in requests
         )
@@ -128,7 +137,9 @@ def wave(lease: Lease, root: Thought) -> Callable[[int], Commit]:
             )
             for r, call in zip(requests, calls, strict=True)
         )
-        usage = Usage(prompt_tokens=5, completion_tokens=12, model_calls=1, verifier_calls=1, seconds=number + 1.0)
+        usage = Usage(
+            prompt_tokens=5, completion_tokens=12, model_calls=1, verifier_calls=1, seconds=number + 1.0
+        )
         told = [
             Event("told", (r.id,), {"request": asdict(r), "error": None, "usage": usage.as_dict()})
             for r in requests
@@ -138,7 +149,15 @@ def wave(lease: Lease, root: Thought) -> Callable[[int], Commit]:
             evaluations=tuple(Evaluation(t.id, "step", "prm@1", 0.5, request=t.request) for t in thoughts),
             model_calls=calls,
             tool_calls=tuple(
-                ToolCall(address("tool", t.id), t.request, t.id, "calculator", {"expression": "1 + 2"}, "3", ok=True)
+                ToolCall(
+                    address("tool", t.id),
+                    t.request,
+                    t.id,
+                    "calculator",
+                    {"expression": "1 + 2"},
+                    "3",
+                    ok=True,
+                )
                 for t in thoughts
             ),
             events=(Event("select", (root.id,)), *told, Event("backpropagate", (root.id,), {"value": 0.5})),

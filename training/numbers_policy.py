@@ -143,3 +143,142 @@ def optimizers(model: LlamaForCausalLM, recipe: Recipe) -> list[torch.optim.Opti
         torch.optim.Muon(hidden, lr=recipe.rate, weight_decay=recipe.weight_decay),
         torch.optim.AdamW(rest, lr=recipe.rate / 10, betas=(0.9, 0.98), weight_decay=0.0),
     ]
+
+
+class Trainer:
+    """One training run: model, optimizers, progress, and its checkpoint."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.tokenizer = build_tokenizer()
+        self.model = build_model(recipe, self.tokenizer)
+        self.model.set_attn_implementation("eager")  # measured 1.7 times faster than sdpa on these short rows
+        self.optimizers = optimizers(self.model, recipe)
+        self.step = 0
+        self.seconds = 0.0
+
+    @property
+    def progress(self) -> float:
+        """Share of the run that is done, in [0, 1]."""
+        if self.recipe.steps is not None:
+            return min(self.step / self.recipe.steps, 1.0)
+        return min(self.seconds / (60.0 * cast("float", self.recipe.minutes)), 1.0)
+
+    def run(self) -> None:
+        """Train to the end, resuming from the checkpoint in `out` if there is one, and write the model there."""
+        self.resume()
+        data = NumbersData(self.recipe.seed)
+        stream = batches(data, self.tokenizer, self.recipe.batch, self.step)
+        saved = time.monotonic()
+        losses: list[float] = []
+        while self.progress < 1.0:
+            started = time.monotonic()
+            losses.append(self.update(*next(stream)))
+            self.seconds += time.monotonic() - started
+            if self.step % 50 == 0:
+                print(f"step {self.step} {self.seconds:.0f} s loss {sum(losses) / len(losses):.4f}", flush=True)
+                losses.clear()
+            if time.monotonic() - saved > self.recipe.checkpoint_seconds:
+                self.checkpoint()
+                saved = time.monotonic()
+        self.save()
+        (self.recipe.out / CHECKPOINT).unlink(missing_ok=True)
+
+    def update(self, ids: Tensor, labels: Tensor) -> float:
+        """Take one optimizer step on a batch and return its loss."""
+        progress = self.progress
+        scale = min(1.0, progress / self.recipe.warmup + 0.01) * (1.0 - progress)
+        for optimizer, rate in zip(self.optimizers, (self.recipe.rate, self.recipe.rate / 10), strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * scale
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = loss_of(self.model, ids, labels)
+        loss.backward()  # pyright: ignore[reportUnknownMemberType]  # untyped in torch
+        for optimizer in self.optimizers:
+            optimizer.step()  # pyright: ignore[reportUnknownMemberType]  # untyped in torch
+            optimizer.zero_grad()
+        self.step += 1
+        return loss.item()
+
+    def checkpoint(self) -> None:
+        """Write everything that resuming needs, atomically, and the model as it is now."""
+        self.save()
+        state = {
+            "model": self.model.state_dict(),
+            "optimizers": [o.state_dict() for o in self.optimizers],
+            "step": self.step,
+            "seconds": self.seconds,
+            "recipe": self._identity(),
+        }
+        partial = self.recipe.out / f"{CHECKPOINT}.partial"
+        torch.save(state, partial)
+        os.replace(partial, self.recipe.out / CHECKPOINT)
+
+    def resume(self) -> None:
+        """Load the checkpoint in `out`, if any.
+
+        Raises:
+            UserError: if the checkpoint is of another recipe.
+        """
+        path = self.recipe.out / CHECKPOINT
+        if not path.exists():
+            return
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+        if state["recipe"] != self._identity():
+            raise UserError(f"{path} is of another recipe; delete it or choose another --out")
+        self.model.load_state_dict(state["model"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        self.step, self.seconds = state["step"], state["seconds"]
+        print(f"resumed at step {self.step}", flush=True)
+
+    def save(self) -> None:
+        """Write tokenizer and model to `out`: weights in half precision, to be loaded in single precision."""
+        self.recipe.out.mkdir(parents=True, exist_ok=True)
+        tied = "lm_head.weight"
+        state = {name: tensor.half() for name, tensor in self.model.state_dict().items() if name != tied}
+        self.model.save_pretrained(self.recipe.out, state_dict=state)
+        (self.recipe.out / "generation_config.json").unlink(missing_ok=True)
+        self.tokenizer.save_pretrained(self.recipe.out)
+
+    def _identity(self) -> dict[str, Any]:
+        skipped = {"out", "threads", "checkpoint_seconds"}
+        return {k: v for k, v in asdict(self.recipe).items() if k not in skipped}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train, evaluate on the validation split and write `metrics.json` beside the weights."""
+    parser = argparse.ArgumentParser(prog="python -m thoughtgraph.training.numbers_policy", description=__doc__)
+    length = parser.add_mutually_exclusive_group(required=True)
+    length.add_argument("--minutes", type=float, help="train for this long")
+    length.add_argument("--steps", type=int, help="train for this many optimizer steps (repeatable)")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the model; also for the checkpoint")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    chosen = parser.parse_args(arguments)
+    if (chosen.minutes or chosen.steps or 0) <= 0:
+        parser.error("give --minutes or --steps above 0")
+    recipe = Recipe(**vars(chosen))
+    torch.set_num_threads(recipe.threads)
+    trainer = Trainer(recipe)
+    trainer.run()
+    from .numbers_eval import evaluate, load_policy  # after training, which does not need it
+
+    model, tokenizer = load_policy(recipe.out)
+    metrics = {
+        "command": f"python -m thoughtgraph.training.numbers_policy {' '.join(arguments or sys.argv[1:])}",
+        "steps": trainer.step,
+        "seconds": round(trainer.seconds),
+        "seed": recipe.seed,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "validation": asdict(evaluate(model, tokenizer, split="val")),
+    }
+    (recipe.out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(metrics, indent=2))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")

@@ -23,6 +23,8 @@ def generation_to_json(generation: Generation) -> dict[str, Any]:
             row["token_ids"] = list(sample.token_ids)
         if sample.logprobs is not None:
             row["logprobs"] = list(sample.logprobs)
+        if sample.pieces is not None:
+            row["pieces"] = list(sample.pieces)
         samples.append(row)
     value: dict[str, Any] = {"samples": samples, "prompt_tokens": generation.prompt_tokens}
     if generation.prompt_token_ids is not None:
@@ -50,13 +52,14 @@ def _sample(row: Mapping[str, Any]) -> Sample:
     finish = row["finish"]
     if finish not in _FINISHES:
         raise ValueError(f"finish {finish!r}")
-    logprobs = row.get("logprobs")
+    logprobs, pieces = row.get("logprobs"), row.get("pieces")
     return Sample(
         text=str(row["text"]),
         finish=finish,
         tokens=int(row["tokens"]),
         token_ids=_ids(row.get("token_ids")),
         logprobs=None if logprobs is None else tuple(float(value) for value in logprobs),
+        pieces=None if pieces is None else tuple(str(piece) for piece in pieces),
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -204,5 +204,3 @@ def _nucleus(probabilities: Tensor, top_p: Tensor) -> Tensor:
 def _column(values: Sequence[float], like: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.tensor(values, dtype=dtype, device=like.device)[:, None]
 
-
-Decode = Callable[[list[int]], str]

@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 
 from .text import REPLACEMENT
 
+Decode = Callable[[tuple[int, ...]], str]
+"""Token ids to text, special tokens left out."""
+
 _CONTEXT = 6
 """Prompt tokens decoded along, so that tokenizers which drop a leading space do not drop it from a continuation."""
 
@@ -17,39 +20,48 @@ class TextStream:
         decode: token ids to text, special tokens left out.
         prompt: ids of the prompt.
         stop: stop strings.
+
+    Attributes:
+        text: what is complete so far; once a stop string is found, what is before it.
+        pieces: text of each token so far, uncut; a token that ends within a character has the piece "".
     """
 
-    __slots__ = ("_decode", "_emitted", "_ids", "_pending", "_start", "_stop", "_window", "text")
+    __slots__ = ("_decode", "_emitted", "_ids", "_pending", "_stop", "_window", "pieces", "text")
 
-    def __init__(self, decode: Callable[[list[int]], str], prompt: Sequence[int], stop: tuple[str, ...]) -> None:
+    def __init__(self, decode: Decode, prompt: Sequence[int], stop: tuple[str, ...]) -> None:
         self._decode = decode
-        self._ids = list(prompt[-_CONTEXT:])
+        self._ids = tuple(prompt[-_CONTEXT:])  # the last ids only, as many as are decoded again with every token
         self._stop = tuple(s for s in stop if s)
         self._window = max(map(len, self._stop), default=1) - 1
-        self._start = 0  # ids from here on are decoded again with every token
         self._pending = len(self._ids)  # ids from here on are not in the text yet
-        self._emitted = decode(self._ids) if self._ids else ""  # text of ids[start:pending]
+        self._emitted = decode(self._ids) if self._ids else ""  # text of the ids before
         self.text = ""
+        self.pieces: list[str] = []
 
     def push(self, token: int) -> bool:
-        """Add a generated token; return whether a stop string is complete, after which `text` ends before it."""
-        self._ids.append(token)
-        if not self._stop:
-            return False
-        decoded = self._decode(self._ids[self._start :])
+        """Add a generated token; return whether a stop string is complete."""
+        self._ids = (*self._ids, token)
+        decoded = self._decode(self._ids)
         if len(decoded) <= len(self._emitted) or decoded.endswith(REPLACEMENT):
-            return False  # a character is not complete yet
-        return self._extend(decoded)
+            self.pieces.append("")  # a character is not complete yet
+            return False
+        self.pieces.append(decoded[len(self._emitted) :])
+        self._ids = self._ids[self._pending :]
+        self._pending = len(self._ids)
+        self._emitted = self._decode(self._ids)
+        return self._extend(self.pieces[-1])
 
     def finish(self) -> bool:
         """Add what is still held back, such as half a character; return whether that completes a stop string."""
-        return self._extend(self._decode(self._ids[self._start :]))
+        rest = self._decode(self._ids)[len(self._emitted) :]
+        if not rest:
+            return False
+        self.pieces[-1] += rest
+        return self._extend(rest)
 
-    def _extend(self, decoded: str) -> bool:
+    def _extend(self, piece: str) -> bool:
         searched = max(0, len(self.text) - self._window)
-        self.text += decoded[len(self._emitted) :]
-        self._start, self._pending = self._pending, len(self._ids)
-        self._emitted = self._decode(self._ids[self._start :])
+        self.text += piece
         found = [at for at in (self.text.find(s, searched) for s in self._stop) if at >= 0]
         if found:
             self.text = self.text[: min(found)]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 from ...graph.errors import ModelError, ModelUnavailableError, UserError
-from .base import GenerationCall, Generation, Limits, Message, Price, Sample, Trace
+from .base import Finish, Generation, GenerationCall, Limits, Message, Price, Sample, Trace
 from .text import cut_at_stop, shorten
 
 Output = str | Sample
@@ -199,11 +199,11 @@ def _sample(output: Output, call: GenerationCall) -> Sample:
     if isinstance(output, Sample):
         return output
     text, stopped = cut_at_stop(output, call.sampling.stop)
-    words = list(re.finditer(r"\S+", text))
-    if len(words) > call.sampling.max_tokens:
-        last = words[call.sampling.max_tokens - 1]
-        return Sample(text[: last.end()], "length", call.sampling.max_tokens)
-    return Sample(text, "stop" if stopped else "end", max(1, len(words)))
+    finish: Finish = "stop" if stopped else "end"
+    pieces = re.findall(r"\s*\S+(?:\s+$)?", text) or [text]
+    if len(pieces) > call.sampling.max_tokens:
+        pieces, finish = pieces[: call.sampling.max_tokens], "length"
+    return Sample("".join(pieces), finish, len(pieces), pieces=tuple(pieces))
 
 
 def _read_script(text: str, *, lines: bool) -> Script:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ class HFStepScorer:
         require_torch(name or f"hf:{source}")
         folder = check_source(source, "step scorer")
         from transformers import AutoModelForTokenClassification
+        from transformers.modeling_layers import GenericForTokenClassification
 
         device = choose_device(device)
         location = source if folder is None else str(folder)
@@ -67,6 +68,8 @@ class HFStepScorer:
         if self._model.config.num_labels != 1:
             labels = self._model.config.num_labels
             raise ModelUnavailableError(f"the scorer at {source!r} has {labels} labels; a step scorer has one")
+        # transformers' generic head sits on causal decoders only; of other models no step's score is taken from a longer trace
+        self._causal = isinstance(self._model, GenericForTokenClassification)
         version = (getattr(self._model.config, "_commit_hash", None) or "unknown")[:12]
         base = name or f"hf:{source if folder is None else folder.resolve().name}"
         self._name = f"{base}@{version if folder is None else weights_version(folder)}"
@@ -95,27 +98,22 @@ class HFStepScorer:
         return await self._worker.run(lambda cancelled: self._score(traces, cancelled))
 
     def _score(self, traces: Sequence[Trace], cancelled: threading.Event) -> list[list[float] | ModelError]:
-        scored: dict[Trace, list[float] | ModelError] = {}
-        longest = _maximal(traces)
+        encoded = {trace: self._encode(trace) for trace in dict.fromkeys(traces)}
+        work = {trace: e for trace, e in encoded.items() if isinstance(e, EncodedTrace)}
+        scored: dict[Trace, list[float]] = {}
+        longest = _maximal(work) if self._causal else list(work)
         for start in range(0, len(longest), self._batch):
             if cancelled.is_set():
                 return [ModelError(f"{self._name}: the call was cancelled")] * len(traces)
             chunk = longest[start : start + self._batch]
-            for trace, scores in zip(chunk, self._score_chunk(chunk), strict=True):
+            for trace, scores in zip(chunk, self._forward([work[t] for t in chunk]), strict=True):
                 scored.update(_prefixes(trace, scores))
-        return [self._result(trace, scored) for trace in traces]
+        failed = {trace: e for trace, e in encoded.items() if isinstance(e, ModelError)}
+        return [failed.get(trace) or self._checked(scored[trace]) for trace in traces]
 
-    def _result(self, trace: Trace, scored: dict[Trace, list[float] | ModelError]) -> list[float] | ModelError:
-        scores = scored[trace]
-        if isinstance(scores, ModelError) or all(map(math.isfinite, scores)):
-            return scores
-        return ModelError(f"{self._name} gave step {[*map(math.isfinite, scores)].index(False) + 1} a score that is NaN")
-
-    def _score_chunk(self, traces: Sequence[Trace]) -> list[list[float] | ModelError]:
-        encoded = [self._encode(trace) for trace in traces]
-        good = [e for e in encoded if isinstance(e, EncodedTrace)]
-        scores = iter(self._forward(good) if good else [])
-        return [next(scores) if isinstance(e, EncodedTrace) else e for e in encoded]
+    def _checked(self, scores: list[float]) -> list[float] | ModelError:
+        bad = [k for k, score in enumerate(scores, 1) if not math.isfinite(score)]
+        return ModelError(f"{self._name} gave step {bad[0]} a score that is not a number") if bad else scores
 
     def _encode(self, trace: Trace) -> EncodedTrace | ModelError:
         try:
@@ -142,20 +140,17 @@ class HFStepScorer:
             return [scores[i, list(trace.tags)].tolist() for i, trace in enumerate(traces)]
 
 
-def _maximal(traces: Sequence[Trace]) -> list[Trace]:
-    """Return the traces that are no prefix of another, each once."""
+def _maximal(traces: Iterable[Trace]) -> list[Trace]:
+    """Return the traces that are not a prefix of another."""
     covered: set[Trace] = set()
     kept: list[Trace] = []
-    for trace in sorted(dict.fromkeys(traces), key=lambda t: -len(t.steps)):
-        if trace not in covered and trace.steps:
+    for trace in sorted(traces, key=lambda t: -len(t.steps)):
+        if trace not in covered:
             kept.append(trace)
-            covered.update(Trace(trace.prompt, trace.steps[:k]) for k in range(1, len(trace.steps) + 1))
-    return kept + [trace for trace in dict.fromkeys(traces) if not trace.steps]
+            covered.update(Trace(trace.prompt, trace.steps[:k]) for k in range(len(trace.steps) + 1))
+    return kept
 
 
-def _prefixes(trace: Trace, scores: list[float] | ModelError) -> dict[Trace, list[float] | ModelError]:
-    """Return the scores of a trace and of all its prefixes; the error is the whole trace's and its prefixes' alike."""
-    return {
-        Trace(trace.prompt, trace.steps[:k]): scores if isinstance(scores, ModelError) else scores[:k]
-        for k in range(len(trace.steps) + 1)
-    }
+def _prefixes(trace: Trace, scores: list[float]) -> dict[Trace, list[float]]:
+    """Return the scores of a trace and of all its prefixes."""
+    return {Trace(trace.prompt, trace.steps[:k]): scores[:k] for k in range(len(trace.steps) + 1)}

@@ -43,7 +43,10 @@ S = TypeVar("S", bound=SearchState)
 class Strategy(Protocol[S]):
     """A pure search policy."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Name of the scheme it carries out."""
+        ...
 
     def start(self, root: Thought) -> S:
         """Return the state of a search that knows the root only."""

@@ -64,10 +64,10 @@ class TreeState(Generic[M]):
     """Raised by every change to the tree."""
     choice: tuple[int, Choice | None] = (-1, None)
     """The finalizer's last choice and the revision it was made at."""
-    announced: Choice | None = None
-    """The choice last written to `operations`."""
+    announced: tuple[int, str, int] | None = None
+    """Node, rule and unscored candidates of the choice last written to `operations`."""
 
-    def note(self, operator: Operator, nodes: Sequence[int], **detail: float | int | str | None) -> None:
+    def note(self, operator: Operator, nodes: Sequence[int], **detail: float | str | None) -> None:
         """Append an operation."""
         if len(self.operations) >= OPERATIONS_KEPT:
             self.dropped += OPERATIONS_KEPT // 2
@@ -112,8 +112,10 @@ class Selector(Protocol[M]):
 class Expander(Protocol):
     """How a picked thought is worked on: with which operator, how many samples, how far."""
 
-    merge: bool
-    """Whether siblings with the same text share a node."""
+    @property
+    def merge(self) -> bool:
+        """Whether siblings with the same text share a node."""
+        ...
 
     def request(self, tree: Tree, pick: Pick) -> Request:
         """Return the request for a pick; the same pick must give the same request."""

@@ -86,7 +86,7 @@ class TreeSearch(Generic[M]):
     def answer(self, state: TreeState[M]) -> Answer | None:
         """See `Strategy.answer`.
 
-        The finalizer's choice among the living solutions with an answer. Those whose answer has no canonical form are considered only
+        The finalizer's choice among the living solutions with an answer: those that satisfy the Stop, if any do. Those whose answer has no canonical form are considered only
         if no other is there. If there are none: the best unfinished thought, with text None. A refuted thought is never answered.
         """
         tree = state.tree
@@ -102,11 +102,11 @@ class TreeSearch(Generic[M]):
         """Return the finalizer's choice, or None if nothing is finished; a choice that is news is noted as an operation."""
         revision, choice = state.choice
         if revision != state.revision:
-            candidates = _candidates(state.tree)
+            candidates = sorted(state.found) or _candidates(state.tree)
             choice = self.finalizer.choose(state.tree, candidates) if candidates else None
             state.choice = (state.revision, choice)
-        if choice is not None and choice != state.announced:
-            state.announced = choice
+        if choice is not None and (choice.node, choice.rule, choice.unscored) != state.announced:
+            state.announced = (choice.node, choice.rule, choice.unscored)
             state.note(
                 Operator.SELECT,
                 (choice.node,),
@@ -177,9 +177,7 @@ class TreeSearch(Generic[M]):
         subjects = [tree.index[subject] for subject in request.subjects]
         if request.n:
             thoughts = len(outcome.thoughts)
-            state.note(
-                request.operator, subjects, request=request.id, thoughts=thoughts, error=outcome.error
-            )
+            state.note(request.operator, subjects, request=request.id, thoughts=thoughts, error=outcome.error)
         if touched:
             state.note(
                 Operator.EVALUATE,

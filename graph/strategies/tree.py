@@ -39,8 +39,8 @@ FREE = 64
 """A selector that descends from here finds a node to work on now. Set for an open node that awaits nothing."""
 
 Aggregation = Literal["last", "min", "prod", "mean"]
-"""How step scores p_1..p_K of a path become one score: p_K, their minimum, their product, or their mean (ALGORITHMS: PRM
-aggregation; Snell, arXiv 2408.03314: last; Lightman, arXiv 2305.20050: prod; Math-Shepherd, arXiv 2312.08935: min)."""
+"""How step scores p_1..p_K of a path become one score: p_K, their minimum, their product, or their mean. Snell
+(arXiv 2408.03314) uses last, Lightman (arXiv 2305.20050) prod, Math-Shepherd (arXiv 2312.08935) min."""
 
 _NONE: tuple[int, ...] = ()
 
@@ -318,4 +318,4 @@ class Tree:
 
 
 def _known(number: float) -> float | None:
-    return None if number != number else number
+    return None if math.isnan(number) else number

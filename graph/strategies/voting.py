@@ -1,0 +1,100 @@
+"""Finalizers: from finished solutions to the answer.
+
+With S_i the score of solution i (`solution_score`), a_i the canonical form of its answer and m_i the samples that gave it
+(`Thought.count`), the field's three rules (Cobbe, arXiv 2110.14168; Wang, arXiv 2203.11171; Snell, arXiv 2408.03314, §5.1):
+
+    best      argmax_i S_i
+    majority  argmax_a Σ_i m_i 1[a_i = a]
+    weighted  argmax_a Σ_i m_i 1[a_i = a] S_i
+
+Equals are decided by the higher best score, then by `precedence`: lowest sample index, depth, id. None of it depends on the order
+in which solutions arrived.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from .evaluation import solution_score
+from .parts import Choice, precedence
+from .tree import Aggregation, Tree
+
+Rule = Literal["best", "majority", "weighted"]
+
+Rank = tuple[bool, float, float, float, tuple[int, int, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class BestSolution:
+    """The solution with the highest score; unscored ones come after all scored ones.
+
+    Equal scores are decided by Q, then visits, then precedence. The answer's score is S of the chosen one.
+    """
+
+    aggregation: Aggregation | None = "last"
+    """How steps make a solution's score where no outcome does; None: the thought's own score, as the evaluation rule gives it."""
+
+    def choose(self, tree: Tree, candidates: Sequence[int]) -> Choice:
+        """See `Finalizer.choose`."""
+        node = min(candidates, key=lambda i: _rank(tree, i, self.aggregation))
+        unscored = sum(_score(tree, i, self.aggregation) is None for i in candidates)
+        return Choice(node, _score(tree, node, self.aggregation), "best", len(candidates), unscored)
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """The answer with the most samples, or with the highest sum of scores.
+
+    The answer's score is its share of the vote, in [0, 1]; it stands for the answer's best solution. An unscored solution adds
+    nothing to a weighted vote. Where no solution is scored, or all scores are 0, there are no weights to go by: the majority decides,
+    and `Choice.rule` says so.
+    """
+
+    weighted: bool = False
+    aggregation: Aggregation | None = "last"
+    """As for `BestSolution`."""
+
+    def choose(self, tree: Tree, candidates: Sequence[int]) -> Choice:
+        """See `Finalizer.choose`."""
+        scores = {node: _score(tree, node, self.aggregation) for node in candidates}
+        weigh = self.weighted and any(scores.values())
+        ballots: dict[str, list[float]] = {}
+        leaders: dict[str, int] = {}
+        for node in sorted(candidates, key=lambda i: _rank(tree, i, self.aggregation)):
+            key = _key(tree, node)
+            leaders.setdefault(key, node)
+            weight = (scores[node] or 0.0) if weigh else 1.0
+            ballots.setdefault(key, []).append(weight * tree.count[node])
+        # fsum is exact, so the totals do not depend on the order of addition
+        totals = {key: math.fsum(weights) for key, weights in ballots.items()}
+        winner = max(
+            totals, key=lambda key: totals[key]
+        )  # leaders come first, so equals fall to the best-ranked
+        share = totals[winner] / math.fsum(totals.values())
+        unscored = sum(score is None for score in scores.values())
+        rule = "weighted" if weigh else "majority"
+        return Choice(leaders[winner], min(1.0, share), rule, len(candidates), unscored)
+
+
+def finalizer(rule: Rule, aggregation: Aggregation | None) -> BestSolution | Vote:
+    """Return the finalizer of this name."""
+    return BestSolution(aggregation) if rule == "best" else Vote(rule == "weighted", aggregation)
+
+
+def _key(tree: Tree, node: int) -> str:
+    thought = tree.thought[node]
+    return thought.key if thought.key is not None else thought.answer or ""
+
+
+def _score(tree: Tree, node: int, aggregation: Aggregation | None) -> float | None:
+    return tree.score(node) if aggregation is None else solution_score(tree, node, aggregation)
+
+
+def _rank(tree: Tree, node: int, aggregation: Aggregation | None) -> Rank:
+    """Sort key, best first."""
+    score = _score(tree, node, aggregation)
+    quality = (score is None, -(score or 0.0), -(tree.value(node) or 0.0), -float(tree.visits[node]))
+    return (*quality, precedence(tree, node))

@@ -1,0 +1,102 @@
+"""Searches that tests share: a plain-text domain, a scripted model and a judge, all determined by content alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from thoughtgraph.agents.generator import StepGenerator
+from thoughtgraph.agents.models.base import GenerationCall, LanguageModel
+from thoughtgraph.agents.models.scripted import ScriptedModel
+from thoughtgraph.agents.protocols import Gateway, Judgement, Subject
+from thoughtgraph.agents.team import Team
+from thoughtgraph.graph.host import Mode, Setup
+from thoughtgraph.graph.ids import derive_seed
+from thoughtgraph.graph.ledger import RunSpec, Store
+from thoughtgraph.graph.records import Budget
+from thoughtgraph.graph.schemes import make_strategy
+from thoughtgraph.storage.read import list_units, unit_events, unit_graph
+from thoughtgraph.storage.store import SqlStore
+from thoughtgraph.tasks.text import TextDomain
+
+
+class HashVerifier:
+    """Gives every thought a value in [0, 1) that depends on its path's texts alone."""
+
+    source = "hash"
+
+    async def verify(self, subjects: Sequence[Subject], gateway: Gateway) -> Sequence[Judgement | None]:
+        return [Judgement("step", value=derive_seed(1, s.steps) / 2**63) for s in subjects]
+
+
+def scripted_steps(call: GenerationCall) -> list[str]:
+    """Write steps, and now and then an answer, that depend on the prompt and the sample index alone."""
+    prompt = call.prompt if isinstance(call.prompt, str) else call.prompt[-1].content
+    texts: list[str] = []
+    for i in range(call.n):
+        draw = derive_seed(0, prompt, call.first_sample + i)
+        texts.append(_text(draw, whole=not call.sampling.stop))
+    return texts
+
+
+def _text(draw: int, *, whole: bool) -> str:
+    answer = f"Answer: {draw % 5}"
+    step = f"step {draw % 1000}"
+    if whole:
+        return f"{step}\nthen {draw % 77}\n{answer}"
+    return answer if draw % 4 == 0 else step
+
+
+def make_setup(
+    store: Store,
+    scheme: str = "mcts",
+    params: Mapping[str, Any] | None = None,
+    *,
+    model: LanguageModel | None = None,
+    budget: Budget | None = None,
+    mode: Mode = "lockstep",
+    run: str = "",
+    seed: int = 0,
+    wave: int = 4,
+    script: Callable[[GenerationCall], list[str]] = scripted_steps,
+    **changes: Any,
+) -> Setup:
+    """Return a setup over the plain-text domain."""
+    domain = TextDomain()
+    team = Team(StepGenerator(model or ScriptedModel(script), domain), verifiers=(HashVerifier(),))
+    setup = Setup(
+        domain=domain,
+        team=team,
+        strategy=lambda: make_strategy(scheme, params or {}, seed),
+        store=store,
+        budget=budget or Budget(model_calls=12),
+        spec=RunSpec(run, "text", scheme, {}, seed),
+        mode=mode,
+        wave=wave,
+    )
+    return replace(setup, **changes)
+
+
+def digest(store: SqlStore, run: str) -> dict[str, Any]:
+    """Return all of a run that must not depend on crashes: everything recorded but times."""
+    units: dict[str, Any] = {}
+    for unit in list_units(store.database, run):
+        graph = unit_graph(store.database, run, unit.problem.id)
+        told = [e for e in unit_events(store.database, run, unit.problem.id)]
+        result = unit.result
+        units[unit.problem.question] = {
+            "thoughts": {t.id: t for t in graph.thoughts.values()},
+            "edges": sorted((e.parent, e.child, e.position) for e in graph.edges),
+            "evaluations": {k: sorted(v, key=lambda e: e.id) for k, v in sorted(graph.evaluations.items())},
+            "events": [_event(e.kind, e.subjects, e.detail) for e in told],
+            "result": None if result is None else (result.status, result.answer, result.thought, result.score, result.stopped),
+            "usage": None if result is None else replace(result.usage, seconds=0.0),
+        }
+    return units
+
+
+def _event(kind: str, subjects: Sequence[str], detail: Mapping[str, Any]) -> tuple[str, tuple[str, ...], str]:
+    shown = {k: v for k, v in detail.items() if k != "usage"}
+    usage = {k: v for k, v in detail.get("usage", {}).items() if k != "seconds"}
+    return kind, tuple(subjects), repr(sorted(shown.items())) + repr(sorted(usage.items()))

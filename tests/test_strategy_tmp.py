@@ -1,0 +1,2 @@
+from .search_world import World
+def test_x(): assert World

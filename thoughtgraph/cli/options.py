@@ -1,0 +1,212 @@
+"""Options that several commands share, each with its environment variable, and how their values are read."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Literal, ParamSpec, get_type_hints
+
+import typer
+
+from ..graph.errors import UserError
+from ..tasks.settings import CriticName, Settings
+
+if TYPE_CHECKING:
+    from ..api import Options
+
+P = ParamSpec("P")
+
+DEFAULTS = Settings()
+
+
+def option(flag: str, *short: str, help: str, **more: Any) -> Any:
+    """Return a typer option whose environment variable is THOUGHTGRAPH_FLAG."""
+    name = flag.split("/")[0].removeprefix("--").upper().replace("-", "_")
+    return typer.Option(flag, *short, envvar=f"THOUGHTGRAPH_{name}", help=help, **more)
+
+
+def _finite(value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number.")
+    return value
+
+
+TaskName = Annotated[str, option("--task", "-t", help="Whose questions they are.")]
+Db = Annotated[
+    str | None,
+    option(
+        "--db",
+        help="Database: a path, sqlite:///PATH or postgresql://…",
+        show_default="in the user's data directory",
+    ),
+]
+AsJson = Annotated[bool, option("--json", help="Print one JSON record on stdout and nothing else.")]
+Quiet = Annotated[bool, option("--quiet", "-q", help="Show no progress.")]
+Parallel = Annotated[int, option("--parallel", "-j", help="Problems searched at once.", min=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """What `solve` and `run` have in common. The fields are the options."""
+
+    scheme: Annotated[
+        str, option("--scheme", "-s", help="Search scheme; `thoughtgraph schemes` lists them.")
+    ] = DEFAULTS.scheme
+    param: Annotated[
+        list[str] | None,
+        option("--param", "-p", metavar="NAME=VALUE", help="A parameter of the scheme; repeatable."),
+    ] = None
+    model: Annotated[
+        str,
+        option("--model", "-m", help="builtin:numbers, hf:PATH, openai:NAME, langchain:…, scripted:FILE, …"),
+    ] = DEFAULTS.model
+    base_url: Annotated[str | None, option("--base-url", help="Where an openai: model is served.")] = None
+    scorer: Annotated[
+        str, option("--scorer", help="Step scorer; auto is the shipped one for the shipped model, none is none.")
+    ] = DEFAULTS.scorer
+    critic: Annotated[
+        CriticName, option("--critic", help="value: the scorer judges states; prompted: the model criticises.")
+    ] = DEFAULTS.critic
+    tools: Annotated[bool, option("--tools/--no-tools", help="Let agents use the exact calculator.")] = (
+        DEFAULTS.tools
+    )
+    temperature: Annotated[
+        float | None,
+        option(
+            "--temperature", help="Sampling temperature.", min=0.0, callback=_finite, show_default="the agent's own"
+        ),
+    ] = None
+    budget: Annotated[
+        list[str] | None,
+        option(
+            "--budget",
+            "-b",
+            metavar="LIMIT=NUMBER,…",
+            help="A problem's limits: tokens, model_calls, verifier_calls, tool_calls, seconds, usd. 4k is 4000.",
+            show_default=f"tokens={DEFAULTS.budget.tokens}",
+        ),
+    ] = None
+    mode: Annotated[
+        Literal["lockstep", "rolling"],
+        option("--mode", help="lockstep repeats bit by bit; rolling keeps the model busier."),
+    ] = DEFAULTS.mode
+    wave: Annotated[int, option("--wave", help="Requests in flight at once within one search.", min=1)] = (
+        DEFAULTS.wave
+    )
+    seed: Annotated[int, option("--seed", help="Seed of all randomness.")] = DEFAULTS.seed
+    db: Db = None
+    as_json: AsJson = False
+    quiet: Quiet = False
+
+    def chosen(self, task: str) -> Options:
+        """Return the options as `thoughtgraph.solve` takes them.
+
+        Raises:
+            UserError: on a parameter or budget that cannot be read.
+        """
+        options: Options = {
+            "task": task,
+            "scheme": self.scheme,
+            "params": read_params(self.param or ()),
+            "model": self.model,
+            "scorer": self.scorer,
+            "critic": self.critic,
+            "tools": self.tools,
+            "mode": self.mode,
+            "wave": self.wave,
+            "seed": self.seed,
+        }
+        if self.base_url is not None:
+            options["base_url"] = self.base_url
+        if self.temperature is not None:
+            options["temperature"] = self.temperature
+        if self.budget:
+            options["budget"] = read_budget(self.budget)
+        return options
+
+
+def with_search_options(command: Callable[Concatenate[SearchOptions, P], int]) -> Callable[..., int]:
+    """Give a command, whose first parameter is `SearchOptions`, their fields as options of its own."""
+    hints = get_type_hints(SearchOptions, include_extras=True)
+    names = [field.name for field in dataclasses.fields(SearchOptions)]
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+    shared = [
+        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name])
+        for f in dataclasses.fields(SearchOptions)
+    ]
+
+    def wrapped(**given: Any) -> int:
+        search = SearchOptions(**{name: given.pop(name) for name in names})
+        return command(search, **given)
+
+    parameters = [*own, *shared]
+    wrapped.__doc__, wrapped.__name__ = command.__doc__, command.__name__
+    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    vars(wrapped)["__signature__"] = inspect.Signature(parameters)
+    return wrapped
+
+
+def read_params(pairs: Iterable[str]) -> dict[str, Any]:
+    """Return NAME=VALUE pairs as a mapping; a value that is JSON is read as such, others are text.
+
+    Raises:
+        UserError: on a pair without a name or an equals sign, or a name given twice.
+    """
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        name = name.strip()
+        if not (name and equals):
+            raise UserError(f"cannot read the parameter {pair!r}; write NAME=VALUE, such as --param width=5")
+        if name in values:
+            raise UserError(f"the parameter {name!r} is given twice; give it once")
+        values[name] = _value(text)
+    return values
+
+
+def read_budget(parts: Iterable[str]) -> dict[str, float]:
+    """Return `tokens=4000,seconds=60` as a mapping; numbers may end in k or M.
+
+    Raises:
+        UserError: on a limit without a name or a number, or a name given twice.
+    """
+    limits: dict[str, float] = {}
+    for part in (part.strip() for text in parts for part in text.split(",")):
+        name, equals, text = (piece.strip() for piece in part.partition("="))
+        if not (name and equals):
+            raise UserError(f"cannot read the budget {part!r}; write LIMIT=NUMBER, such as --budget tokens=4000")
+        if name in limits:
+            raise UserError(f"the budget of {name} is given twice; give it once")
+        limits[name] = _amount(name, text)
+    return limits
+
+
+def _amount(name: str, text: str) -> float:
+    digits, factor = text, 1
+    if text[-1:] in ("k", "M"):
+        digits, factor = text[:-1], 1000 if text[-1] == "k" else 1_000_000
+    try:
+        amount = float(digits) * factor
+    except ValueError:
+        raise UserError(f"the budget {name}={text} is not a number; write one, such as {name}=4000") from None
+    if name in ("seconds", "usd") or not math.isfinite(amount):
+        return amount
+    if not amount.is_integer():
+        raise UserError(f"the budget {name}={text} is not a whole number; write one, such as {name}=4000")
+    return int(amount)
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except ValueError:
+        return text
+
+
+def _refuse(constant: str) -> Any:
+    """Leave NaN and Infinity, which JSON does not have, as text."""
+    raise ValueError(constant)

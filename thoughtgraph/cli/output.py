@@ -1,0 +1,91 @@
+"""What commands print: data on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from typing import Any, cast
+
+from ..graph.records import Usage
+
+
+def tell(text: str) -> None:
+    """Print a line for the person on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def line(text: object) -> str:
+    """Return text as one line."""
+    return " ".join(str(text).split())
+
+
+def short(text: str, width: int) -> str:
+    """Return text as one line of at most `width` characters."""
+    text = line(text)
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+@contextmanager
+def only_data(as_json: bool) -> Iterator[Callable[[Any], None]]:
+    """Keep stdout clean while a command works, and give it a function that prints the record."""
+    out = sys.stdout
+
+    def emit(record: Any) -> None:
+        print(json.dumps(_clean(record), allow_nan=False), file=out, flush=True)
+
+    if not as_json:
+        yield emit
+        return
+    with redirect_stdout(sys.stderr):
+        yield emit
+
+
+def columns(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
+    """Return rows as aligned columns of plain text."""
+    table = [tuple(header), *(tuple("-" if cell is None else line(cell) for cell in row) for row in rows)]
+    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
+    )
+
+
+def usage_line(usage: Usage) -> str:
+    """Return what was paid, in words."""
+    parts = [
+        f"{usage.completion_tokens:,} tokens",
+        _count(usage.model_calls, "model call"),
+        _count(usage.verifier_calls, "verifier call"),
+        _count(usage.tool_calls, "tool call"),
+        f"{usage.seconds:.1f} s",
+    ]
+    return ", ".join([*parts, f"${usage.usd:.4f}"] if usage.usd else parts)
+
+
+def remedy(*words: str, db: str | None = None) -> str:
+    """Return a command of ours to be typed."""
+    return shlex.join(["thoughtgraph", *words, *(["--db", db] if db else [])])
+
+
+def interactive() -> bool:
+    """Whether progress may be drawn: a terminal, and neither NO_COLOR nor CI is set."""
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and not os.environ.get("CI")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _clean(value: Any) -> Any:
+    """Return the value with numbers that JSON does not have as null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(k): _clean(v) for k, v in cast("Mapping[Any, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_clean(v) for v in cast("Sequence[Any]", value)]
+    return value
