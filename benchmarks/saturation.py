@@ -56,7 +56,7 @@ async def measure(mode: Literal["lockstep", "rolling"], problems: int, slots: in
         elapsed = time.perf_counter() - started
         host.shutdown()
         store.close()
-    return model.busy_seconds / (slots * elapsed)
+    return model.busy_s / (slots * elapsed)
 
 
 def main() -> None:

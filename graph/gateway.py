@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..agents.models.base import Generation, GenerationCall, LanguageModel, ScoringModel, Trace
@@ -141,9 +141,17 @@ class RequestGateway:
         error: str | None,
         seconds: float,
     ) -> None:
-        prompt = call.prompt if isinstance(call.prompt, str) else [asdict(turn) for turn in call.prompt]
+        prompt = (
+            call.prompt
+            if isinstance(call.prompt, str)
+            else [{"role": turn.role, "content": turn.content} for turn in call.prompt]
+        )
+        sampling = call.sampling
         parameters = {
-            **asdict(call.sampling),
+            "max_tokens": sampling.max_tokens,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "stop": list(sampling.stop),
             "n": call.n,
             "seed": call.seed,
             "first_sample": call.first_sample,

@@ -52,13 +52,31 @@ class Setup:
     review: Review = "never"
     lease_seconds: float = 60.0
     """A worker that is silent for this long loses its units."""
-    worker: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
+    worker: str = field(
+        default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
+    )
+    """Who holds the leases: host, process, and which machine within it."""
 
     def __post_init__(self) -> None:
         if self.wave < 1:
             raise UserError(
                 f"impossible wave {self.wave}; give the number of requests in flight at once, 1 or more"
             )
+
+
+def is_dead(worker: str) -> bool:
+    """Return whether a worker's process certainly no longer runs: it was on this host, and there is no such process."""
+    host, _, rest = worker.partition(":")
+    process = rest.partition(":")[0]
+    if host != socket.gethostname() or not process.isdigit():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 class Host:

@@ -15,6 +15,8 @@ from typing import Any
 ID_LENGTH = 20
 """Hex digits in an id: 80 bits, so 10^9 records collide with probability below 10^-6."""
 
+_CANONICAL = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), sort_keys=True)
+
 
 def address(kind: str, *parts: Any) -> str:
     """Return the content address of `parts`, JSON values, under the namespace `kind`."""
@@ -32,5 +34,4 @@ def derive_rng(seed: int, *labels: Any) -> random.Random:
 
 
 def _digest(kind: str, parts: tuple[Any, ...]) -> str:
-    canonical = json.dumps([kind, parts], ensure_ascii=True, separators=(",", ":"), sort_keys=True)
-    return hashlib.blake2b(canonical.encode("ascii"), digest_size=16).hexdigest()
+    return hashlib.blake2b(_CANONICAL.encode([kind, parts]).encode("ascii"), digest_size=16).hexdigest()

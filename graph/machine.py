@@ -125,10 +125,9 @@ class Nodes:
         session.wave = []
         await session.writer.flushed()
         self._check_budget(session)
-        best = session.answer()
         usage = session.meter.usage.as_dict()
-        _emit("updated", session, best=best.thought if best else None, usage=usage)
-        return {"wave": [], "best": best.thought if best else None, "usage": usage}
+        _emit("updated", session, thoughts=len(session.thoughts), usage=usage)
+        return {"wave": [], "usage": usage}
 
     async def review(self, state: LiveState) -> Update:
         """Show the answer to a person: `accept`, `continue`, or `{"reject": REASON}`, which refutes it."""
@@ -160,6 +159,7 @@ class Nodes:
         """Record the best answer and end the search."""
         session = await self._session(state)
         answer = session.answer()
+        session.save(events=session.drained_operations())
         usage = session.meter.usage
         result = UnitResult(
             status="answered" if answer is not None and answer.text is not None else "no_answer",

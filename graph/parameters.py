@@ -81,16 +81,16 @@ class Parameter:
         if isinstance(given, bool) or not isinstance(given, int | float | str):
             return None
         try:
-            number = float(given)
+            number = int(given) if self.type == "int" else float(given)
         except (ValueError, OverflowError):
             return None
-        if not math.isfinite(number) or (self.type == "int" and not number.is_integer()):
+        if not math.isfinite(number) or (isinstance(given, float) and number != given):
             return None
         too_low = self.minimum is not None and number < self.minimum
         too_low = too_low or (self.above is not None and number <= self.above)
         if too_low or (self.maximum is not None and number > self.maximum):
             return None
-        return int(number) if self.type == "int" else number
+        return number
 
 
 def read_parameters(

@@ -142,11 +142,11 @@ class Request:
     temperature: float | None = None
     """Overrides the generator's own temperature (≥ 0; 0 is greedy)."""
 
-    @property
-    def id(self) -> str:
-        """Content address of the request within its problem's search."""
-        return address(
-            "request",
+    id: str = field(init=False, compare=False)
+    """Content address of the request within its problem's search."""
+
+    def __post_init__(self) -> None:
+        values = (
             self.operator,
             self.subjects,
             self.n,
@@ -155,6 +155,20 @@ class Request:
             self.distinct,
             self.temperature,
         )
+        # computed once: strategies, sessions and the store all key by it
+        object.__setattr__(self, "id", address("request", *values))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields that determine it, as JSON values."""
+        return {
+            "operator": self.operator.value,
+            "subjects": list(self.subjects),
+            "n": self.n,
+            "first_sample": self.first_sample,
+            "horizon": self.horizon,
+            "distinct": self.distinct,
+            "temperature": self.temperature,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,11 +222,27 @@ class Usage:
     usd: float = 0.0
 
     def __add__(self, other: Usage) -> Usage:
-        return Usage(*(getattr(self, f.name) + getattr(other, f.name) for f in dataclasses.fields(self)))
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.model_calls + other.model_calls,
+            self.verifier_calls + other.verifier_calls,
+            self.tool_calls + other.tool_calls,
+            self.seconds + other.seconds,
+            self.usd + other.usd,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields by name, as JSON values."""
-        return dataclasses.asdict(self)
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "model_calls": self.model_calls,
+            "verifier_calls": self.verifier_calls,
+            "tool_calls": self.tool_calls,
+            "seconds": self.seconds,
+            "usd": self.usd,
+        }
 
 
 @dataclass(frozen=True, slots=True)

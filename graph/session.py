@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..agents.protocols import Context, Observation, Subject
@@ -166,7 +166,7 @@ class Session:
     def told(self, work: Work) -> Event:
         """Return the event from which a resume replays this outcome."""
         usage = {**work.gateway.usage.as_dict(), "seconds": self.meter.elapsed}
-        detail = {"request": asdict(work.request), "error": work.error, "usage": usage}
+        detail = {"request": work.request.as_json(), "error": work.error, "usage": usage}
         return Event("told", (work.request.id,), detail)
 
     def drained_operations(self) -> list[Event]:

@@ -46,4 +46,4 @@ class MachineState(MachineInput, MachineOutput, total=False):
     wave: list[str]
     """Ids of the requests that came back and are on their way to `update` (at most K)."""
     best: str | None
-    """Id of the best thought so far."""
+    """Id of the thought that was answered with, once the search is over."""

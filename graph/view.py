@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from .diagrams import mermaid_flowchart
 from .display_text import clean, shorten
-from .drawing import rich_tree, text_tree
 from .errors import UserError
 from .notebook import html_drawing
+from .outline import rich_tree, text_tree
 from .records import Evaluation, EvaluationKind, Problem, Thought
 from .view_json import fields_from_json, fields_to_json
 
@@ -99,8 +99,12 @@ class ReasoningGraph:
 
     def scores(self, thought_id: str) -> dict[EvaluationKind, float]:
         """Return the newest value of each kind (outcome, value, step), in [0, 1]; failed evaluations give none."""
-        newest = ((kind, self.score(thought_id, kind)) for kind in SCORE_KINDS)
-        return {kind: e.value for kind, e in newest if e is not None and e.value is not None}
+        scores: dict[EvaluationKind, float] = {}
+        for kind in SCORE_KINDS:
+            newest = self.score(thought_id, kind)
+            if newest is not None and newest.value is not None:
+                scores[kind] = newest.value
+        return scores
 
     def refutation(self, thought_id: str) -> str | None:
         """Return why an exact rule refuted a thought (a `rule` evaluation of value 0), or None if none did."""
@@ -203,7 +207,9 @@ class ReasoningGraph:
 
     def _known(self, thought_id: str) -> Thought:
         if thought_id not in self.thoughts:
-            raise UserError(f"there is no thought {thought_id!r} in this graph; give one of its thoughts' ids")
+            raise UserError(
+                f"there is no thought {thought_id!r} in this graph; give one of its thoughts' ids"
+            )
         return self.thoughts[thought_id]
 
     @staticmethod
@@ -211,9 +217,13 @@ class ReasoningGraph:
         if thought.id != thought_id:
             raise UserError(f"thought {thought.id!r} is filed under {thought_id!r}; file it under its own id")
         if not thought.parents and seen:
-            raise UserError(f"thought {thought_id!r} is a second root; a graph has one thought without parents")
+            raise UserError(
+                f"thought {thought_id!r} is a second root; a graph has one thought without parents"
+            )
         missing = [parent for parent in thought.parents if parent not in seen]
         if missing:
-            raise UserError(f"thought {thought_id!r} comes before its parent {missing[0]!r}; put parents first")
+            raise UserError(
+                f"thought {thought_id!r} comes before its parent {missing[0]!r}; put parents first"
+            )
         if thought.logprob is not None and not math.isfinite(thought.logprob):
             raise UserError(f"thought {thought_id!r} has log-probability {thought.logprob}; leave it None")

@@ -19,6 +19,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
@@ -63,6 +64,9 @@ def fields_from_json(data: Mapping[str, Any]) -> dict[str, Any]:
     if found != (FORMAT, VERSION):
         raise UserError(f"not a graph of format {FORMAT!r} version {VERSION} but {found!r}; export it again")
     thoughts = [_record(Thought, row, "thoughts") for row in _array(data, "thoughts")]
+    twice = [thought for thought, count in Counter(t.id for t in thoughts).items() if count > 1]
+    if twice:
+        raise UserError(f"the graph has a thought twice: {twice[0]!r}; export it again")
     return {
         "problem": _record(Problem, data.get("problem"), "problem"),
         "thoughts": {thought.id: thought for thought in thoughts},
@@ -90,7 +94,7 @@ def _json_value(value: Any) -> Any:
 def _record(cls: type[Record], row: Any, where: str, **given: str) -> Record:
     if not isinstance(row, Mapping):
         raise UserError(f"a row of {where!r} is {row!r:.40}, not an object; export the graph again")
-    values = {**cast(Mapping[str, Any], row), **given}
+    values: dict[str, Any] = {**cast(Mapping[str, Any], row), **given}
     tests = _tests(cls)
     if values.keys() != tests.keys():
         odd = ", ".join(sorted(map(str, values.keys() ^ tests.keys())))
@@ -120,11 +124,11 @@ def _test(hint: Any) -> _Test:
     if typing.get_origin(hint) is Literal:
         return lambda value: value in typing.get_args(hint)
     if typing.get_origin(hint) is tuple:
-        return lambda value: isinstance(value, list) and all(
-            isinstance(part, str) for part in cast("list[Any]", value)
+        return lambda value: (
+            isinstance(value, list) and all(isinstance(part, str) for part in cast("list[Any]", value))
         )
     if hint is Operator:
-        return lambda value: value in set(Operator)
+        return lambda value: isinstance(value, str) and value in set(Operator)
     if hint is float:
         return lambda value: isinstance(value, float | int) and not isinstance(value, bool)
     return lambda value: type(value) is hint

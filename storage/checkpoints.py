@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, LiteralString
 
@@ -70,24 +71,23 @@ async def _sqlite_saver(
     import aiosqlite
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 
-    try:
-        connection = await aiosqlite.connect(path, timeout=BUSY_TIMEOUT_S)
-    except aiosqlite.Error as error:
-        raise StoreError(
-            f"cannot open the checkpoints {path} ({error}); check that its directory is writable"
-        ) from error
-    try:
-        try:
-            await connection.execute("PRAGMA synchronous=NORMAL")
-            saver = AsyncSqliteSaver(connection, serde=serializer)
-            await saver.setup()  # switches to WAL
-        except aiosqlite.Error as error:
-            raise StoreError(
-                f"the checkpoints {path} failed: {error}; delete the file, nothing is lost with it"
-            ) from error
+    await asyncio.to_thread(_make_sqlite, path)
+    async with aiosqlite.connect(path, timeout=BUSY_TIMEOUT_S) as connection:
+        await connection.execute("PRAGMA synchronous=NORMAL")
+        saver = AsyncSqliteSaver(connection, serde=serializer)
+        await saver.setup()
         yield saver
-    finally:
-        await connection.close()
+
+
+def _make_sqlite(path: Path) -> None:
+    """Make the file, in WAL mode; here and not in aiosqlite, whose thread outlives a connection that fails."""
+    try:
+        with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+    except sqlite3.Error as error:
+        raise StoreError(
+            f"cannot open the checkpoints {path} ({error}); check its directory, or delete the file: the store rebuilds the search without it"
+        ) from error
 
 
 @asynccontextmanager

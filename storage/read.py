@@ -30,7 +30,7 @@ class RunSummary:
     done: int
     failed: int
     solved: int
-    """Units graded right; compare with those graded at all, not with `units`, where the task grades only some."""
+    """Units whose answer was graded right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,8 @@ class UnitSummary:
     token: int
     expires_at: datetime | None
     result: UnitResult | None
+    correct: bool | None
+    """The grader's verdict on the answer; None where there is none."""
     started_at: datetime | None
     finished_at: datetime | None
 
@@ -117,7 +119,7 @@ def list_runs(database: Database, limit: int | None = None) -> list[RunSummary]:
                 func.count().filter(UnitRow.status == s).label(s)
                 for s in ("pending", "leased", "done", "failed")
             ),
-            func.count().filter(UnitRow.ended == "solved").label("solved"),
+            func.count().filter(UnitRow.correct.is_(True)).label("solved"),
         )
         .group_by(UnitRow.run)
         .subquery()
@@ -148,6 +150,15 @@ def list_units(database: Database, run: str) -> list[UnitSummary]:
     """Return the units of a run (a full id) in their order."""
     with database.reading() as connection:
         return [_unit(row) for row in connection.execute(_units(run).order_by(UnitRow.position))]
+
+
+def read_unit(database: Database, run: str, problem: str) -> UnitSummary:
+    """Return one unit, by full ids; raises UserError if there is none."""
+    with database.reading() as connection:
+        row = connection.execute(_units(run).where(UnitRow.problem == problem)).one_or_none()
+    if row is None:
+        raise UserError(f"run {run!r} has no problem {problem!r}; list them with: thoughtgraph show {run}")
+    return _unit(row)
 
 
 def run_usage(database: Database, run: str) -> Usage:
@@ -269,6 +280,7 @@ def _unit(row: Row[*tuple[Any, ...]]) -> UnitSummary:
         token=row.token,
         expires_at=row.expires_at,
         result=result,
+        correct=row.correct,
         started_at=row.started_at,
         finished_at=row.finished_at,
     )

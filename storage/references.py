@@ -1,6 +1,6 @@
 """Reference answers: the far side of the firewall.
 
-Runners and graders read them here, after the search. Nothing that searches imports this module (tests/test_store_firewall.py), and neither the
+Runners and graders read them here, after the search. Nothing that searches imports this module (tests/test_store_read.py), and neither the
 store nor any reader touches the table.
 """
 

@@ -8,7 +8,8 @@ Names are singular and plain, so that a question can be asked by hand:
     where t.run = '…' and t.problem = '…' order by t.depth, t.sample;
 
     -- accuracy and tokens by scheme
-    select r.scheme, avg(case u.ended when 'solved' then 1.0 else 0.0 end), avg(u.completion_tokens) from unit u join run r on r.id = u.run group by r.scheme;
+    select r.scheme, avg(case when u.correct then 1.0 else 0.0 end), avg(u.completion_tokens)
+    from unit u join run r on r.id = u.run where u.status = 'done' group by r.scheme;
 """
 
 from __future__ import annotations
@@ -111,8 +112,10 @@ class UnitRow(Base):
     """End of the lease."""
 
     ended: Mapped[str | None]
-    """How the search ended: solved, unsolved, answered, no_answer, failed."""
+    """How the search ended: answered, no_answer, failed."""
     answer: Mapped[str | None]
+    correct: Mapped[bool | None]
+    """A grader's verdict on the answer, given after the search; null where there is none."""
     thought: Mapped[str | None]
     """The thought that was answered with."""
     score: Mapped[float | None]

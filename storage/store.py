@@ -138,10 +138,39 @@ class SqlStore:
             finished_at=now(self._dialect),
         )
 
+    def grade(self, run: str, problem: str, correct: bool) -> None:
+        """Record a grader's verdict on a finished unit's answer; a later verdict replaces it.
+
+        Raises:
+            UserError: if there is no such unit, or it is not finished.
+        """
+        finished = update(UnitRow).where(
+            UnitRow.run == run, UnitRow.problem == problem, UnitRow.ended.is_not(None)
+        )
+        with self.database.writing() as connection:
+            if connection.execute(finished.values(correct=correct)).rowcount == 0:
+                raise UserError(f"problem {problem!r} of run {run!r} cannot be graded; it has no result")
+
     def release(self, lease: Lease) -> None:
         """Give the lease back with the unit unfinished; nothing happens if it was lost already."""
         with self.database.writing() as connection:
             connection.execute(self._ended(lease).values(status="pending", worker=None, expires_at=None))
+
+    def workers(self, run: str) -> list[str]:
+        """Return the workers that hold leases on units of a run."""
+        with self.database.reading() as connection:
+            held = select(UnitRow.worker).where(UnitRow.run == run, UnitRow.status == "leased").distinct()
+            return [worker for worker in connection.execute(held).scalars() if worker is not None]
+
+    def evict(self, run: str, worker: str) -> int:
+        """End a dead worker's leases on a run now instead of at their expiry, and return how many there were.
+
+        Should it live after all, its writes are refused like those of any worker that lost its lease.
+        """
+        held = (UnitRow.run == run) & (UnitRow.worker == worker) & (UnitRow.status == "leased")
+        statement = update(UnitRow).where(held).values(status="pending", worker=None, expires_at=None)
+        with self.database.writing() as connection:
+            return connection.execute(statement).rowcount
 
     def reopen_failed(self, run: str) -> int:
         """Make the failed units of a run claimable again, and return how many there were; what they recorded stays."""
@@ -271,6 +300,7 @@ class SqlStore:
 _RESULT = (
     "ended",
     "answer",
+    "correct",
     "thought",
     "score",
     "stopped",
@@ -283,7 +313,7 @@ _RESULT = (
     "usd",
     "finished_at",
 )
-"""Columns of table unit that `finish` fills in."""
+"""Columns of table unit that `finish` and `grade` fill in."""
 
 
 def _lost(lease: Lease) -> LeaseLostError:

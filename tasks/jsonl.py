@@ -49,7 +49,9 @@ def read_problems(path: Path, task: Task) -> list[Item]:
     try:
         lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines()
     except OSError as error:
-        raise UserError(f"cannot read {str(path)!r} ({error.strerror}); give a JSONL file of problems") from None
+        raise UserError(
+            f"cannot read {str(path)!r} ({error.strerror}); give a JSONL file of problems"
+        ) from None
     items: dict[str, Item] = {}
     first: dict[str, int] = {}
     bad: list[tuple[int, str]] = []
@@ -60,7 +62,7 @@ def read_problems(path: Path, task: Task) -> list[Item]:
             item = _item(_entry(line), task)
             if item.problem.id in items:
                 known = first[item.problem.id]
-                raise UserError(f"the same problem as line {known}; give them different ids or drop one")  # noqa: TRY301
+                raise UserError(f"the same problem as line {known}; give them different ids or drop one")
         except UserError as error:
             bad.append((number, str(error)))
             continue

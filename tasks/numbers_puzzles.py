@@ -81,7 +81,7 @@ def countdown_split(numbers: Sequence[int]) -> str:
 
 
 def countdown(split: str, seed: int = 0) -> Iterator[Puzzle]:
-    """Yield Countdown puzzles of a split without end: 3 to 6 numbers in 1..100, target 10..100 but not 24.
+    """Return Countdown puzzles of a split without end: 3 to 6 numbers in 1..100, target 10..100 but not 24.
 
     Every puzzle is solvable, since its target is the result of a random walk from its numbers. A puzzle can repeat.
 
@@ -89,7 +89,10 @@ def countdown(split: str, seed: int = 0) -> Iterator[Puzzle]:
         UserError: for an unknown split.
     """
     _check_split(split)
-    rng = random.Random(f"countdown {split} {seed}")
+    return _countdown(split, random.Random(f"countdown {split} {seed}"))
+
+
+def _countdown(split: str, rng: random.Random) -> Iterator[Puzzle]:
     while True:
         numbers = [rng.randint(1, COUNTDOWN_LARGEST) for _ in range(rng.randint(3, 6))]
         if countdown_split(numbers) == split:
@@ -129,7 +132,11 @@ def _random_step(rng: random.Random, state: list[Fraction], fractions: float, ne
         if (sign == "-" and not (negatives and rng.random() < 0.5)) or (sign == "/" and rng.random() < 0.8):
             a, b = b, a
         result = apply(a, sign, b)
-        if result is None or abs(result) > MAX_VALUE or (result.denominator > 1 and rng.random() >= fractions):
+        if (
+            result is None
+            or abs(result) > MAX_VALUE
+            or (result.denominator > 1 and rng.random() >= fractions)
+        ):
             continue
         rest = [*state[:i], *state[i + 1 : j], *state[j + 1 :], result]
         return Step(a, sign, b, result, tuple(sorted(rest)))

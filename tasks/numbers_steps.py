@@ -75,6 +75,27 @@ class Step:
         return f"{a} {self.sign} {b} = {c}"
 
 
+@dataclass(frozen=True, slots=True)
+class StepCheck:
+    """What checking one step exactly found. All three findings are False for text that is not a step."""
+
+    step: Step | None
+    """The step read; None if the text is not in the step format."""
+    available: bool
+    """Whether the numbers before the step hold both operands."""
+    exact: bool
+    """Whether the arithmetic is right."""
+    complete: bool
+    """Whether the numbers left are exactly the ones before, without the operands and with the result as written."""
+    reason: str | None
+    """What is wrong first, in one line; None if nothing is."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.reason is None
+
+
 def parse_puzzle(question: str) -> Puzzle:
     """Read a user's question; numbers in any order, the target after `->`, `=>` or `=`, 24 if absent.
 
@@ -137,6 +158,34 @@ def take(state: Sequence[Fraction], used: Sequence[Fraction]) -> State | None:
             return None
         rest.remove(value)
     return tuple(sorted(rest))
+
+
+def check_step(state: Sequence[Fraction], text: str) -> StepCheck:
+    """Check one step, as written, exactly.
+
+    Args:
+        state: the numbers available before it, in any order.
+        text: the step; any text is allowed.
+    """
+    step = parse_step(text)
+    if step is None:
+        return StepCheck(None, False, False, False, "not a step; write one as '4 * 5 = 20 (left: 6 10 20)'")
+    rest = take(state, (step.first, step.second))
+    value = apply(step.first, step.sign, step.second)
+    exact = value == step.result
+    complete = rest is not None and sorted((*rest, step.result)) == sorted(step.left)
+    reason: str | None = None
+    if rest is None:
+        held = " ".join(format_value(v) for v in sorted(state))
+        operands = f"{format_value(step.first)} and {format_value(step.second)}"
+        reason = f"{operands} are not both among the numbers left, {held}"
+    elif value is None:
+        reason = "division by zero"
+    elif not exact:
+        reason = f"{step.equation} is wrong: it is {format_value(value)}"
+    elif not complete:
+        reason = f"what is left is {' '.join(format_value(v) for v in sorted((*rest, step.result)))}"
+    return StepCheck(step, rest is not None, exact, complete, reason)
 
 
 def moves(state: Sequence[Fraction], *, negatives: bool = False) -> Iterator[Step]:

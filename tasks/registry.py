@@ -17,8 +17,15 @@ def _numbers(name: str) -> Callable[[], Task]:
     return load
 
 
+def _text() -> Task:
+    from .text import TextTask
+
+    return TextTask()
+
+
 TASKS: Mapping[str, Callable[[], Task]] = {
-    name: _numbers(name) for name in ("numbers", "game24", "countdown")
+    **{name: _numbers(name) for name in ("numbers", "game24", "countdown")},
+    "text": _text,
 }
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..graph.errors import UserError
+from ..graph.host import is_dead
 from ..graph.ledger import RunSpec
 from ..graph.machine import build
 from ..graph.records import Usage
@@ -15,7 +16,7 @@ from ..storage.read import list_units, run_usage
 from ..storage.references import add_references, read_references
 from ..storage.store import SqlStore
 from .assembly import Replacements, assemble
-from .base import Item
+from .base import Item, Task
 from .registry import load_task
 from .runner import Drain, EventListener, Listener, Runner
 from .settings import Settings
@@ -76,9 +77,8 @@ async def start(
     setup = assemble(settings, store, own, run)
     spec: RunSpec = setup.spec
     await asyncio.to_thread(store.create_run, spec, [item.problem for item in items])
-    await asyncio.to_thread(
-        save_references, store.database, {i.problem.id: i.reference for i in items if i.reference}
-    )
+    references = {item.problem.id: item.reference for item in items if item.reference is not None}
+    await asyncio.to_thread(add_references, store.database, spec.task, references)
     return await _search(store, settings, spec, {i.problem.id: i for i in items}, own, parallel, watch)
 
 
@@ -120,10 +120,29 @@ async def _search(
     task = load_task(settings.task)
     runner = Runner(machine, host, task, spec.id, items, watch.drain, watch.on_end, watch.on_event)
     try:
+        await asyncio.to_thread(_evict_dead, store, spec.id)
         await runner.search_all(parallel)
+        await asyncio.to_thread(_grade_rest, store, task, spec.id, items)
     finally:
         host.shutdown()
     return await asyncio.to_thread(summarise, store, spec.id)
+
+
+def _evict_dead(store: SqlStore, run: str) -> None:
+    """Take units over from processes of this host that were killed, without waiting for their leases to expire."""
+    for worker in store.workers(run):
+        if is_dead(worker):
+            store.evict(run, worker)
+
+
+def _grade_rest(store: SqlStore, task: Task, run: str, items: Mapping[str, Item]) -> None:
+    """Grade what was answered just before a crash."""
+    for unit in list_units(store.database, run):
+        if unit.result is not None and unit.result.status != "failed" and unit.correct is None:
+            item = items.get(unit.problem.id, Item(unit.problem))
+            verdict = task.grade(unit.problem.question, unit.result.answer, item.reference)
+            if verdict is not None:
+                store.grade(run, unit.problem.id, verdict.correct)
 
 
 def summarise(store: SqlStore, run: str) -> Summary:

@@ -1,7 +1,7 @@
 """Fixtures shared by all tests: stores on every supported database.
 
-PostgreSQL is looked for at THOUGHTGRAPH_TEST_POSTGRES, else on this machine. Every test gets a database of its own. Without a server those tests
-are skipped, but not where CI=true.
+PostgreSQL is looked for at THOUGHTGRAPH_TEST_POSTGRES, else on this machine. Every file of tests gets a database of its own, empty for each test.
+Without a server those tests are skipped, but not where CI=true.
 """
 
 from __future__ import annotations
@@ -45,19 +45,34 @@ def postgres_server() -> str:
     return url.render_as_string(hide_password=False)
 
 
-@pytest.fixture
-def postgres_url(postgres_server: str) -> Iterator[str]:
-    """URL of an empty PostgreSQL database, dropped after the test."""
+@pytest.fixture(scope="module")
+def postgres_database(postgres_server: str) -> Iterator[str]:
+    """URL of a PostgreSQL database for the tests of one file, dropped after them."""
     name = f"thoughtgraph_test_{uuid.uuid4().hex[:12]}"
     admin = create_engine(postgres_server, isolation_level="AUTOCOMMIT")
-    try:
-        with admin.connect() as connection:
-            connection.execute(text(f"create database {name}"))
-        yield make_url(postgres_server).set(database=name).render_as_string(hide_password=False)
-        with admin.connect() as connection:
-            connection.execute(text(f"drop database {name} with (force)"))
-    finally:
-        admin.dispose()
+    with admin.connect() as connection:
+        connection.execute(text(f"create database {name}"))
+    yield make_url(postgres_server).set(database=name).render_as_string(hide_password=False)
+    with admin.connect() as connection:
+        connection.execute(text(f"drop database {name} with (force)"))
+    admin.dispose()
+
+
+@pytest.fixture
+def postgres_url(postgres_database: str) -> Iterator[str]:
+    """URL of a PostgreSQL database that is empty at the start of the test."""
+    yield postgres_database
+    engine = create_engine(postgres_database, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(
+            text(
+                "select pg_terminate_backend(pid) from pg_stat_activity "
+                "where datname = current_database() and pid <> pg_backend_pid()"
+            )
+        )
+        connection.execute(text("drop schema public cascade"))
+        connection.execute(text("create schema public"))
+    engine.dispose()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from thoughtgraph.graph.ids import address, derive_rng
@@ -56,7 +56,7 @@ class World:
             if known is None:
                 grown[chain[-1].text if request.distinct else sample] = chain
             else:
-                known[:] = [_counted(thought) for thought in known]
+                known[:] = [replace(thought, count=thought.count + 1) for thought in known]
         thoughts = [thought for chain in grown.values() for thought in chain]
         self.thoughts.update({thought.id: thought for thought in thoughts})
         evaluations = [e for thought in thoughts for e in self._judge(thought, request)]
@@ -147,11 +147,6 @@ def run(strategy: Strategy[Any], world: World, k: int = 4, limit: int = 10_000) 
 def digest(asked: Sequence[Sequence[str]], answer: Answer | None) -> str:
     """Return a digest of a search."""
     return hashlib.sha256(repr((asked, answer)).encode()).hexdigest()
-
-
-def _counted(thought: Thought) -> Thought:
-    fields = {name: getattr(thought, name) for name in Thought.__dataclass_fields__}
-    return Thought(**{**fields, "count": thought.count + 1})
 
 
 def main() -> None:

@@ -63,7 +63,9 @@ def test_a_killed_run_resumes_to_the_graph_of_an_uninterrupted_one(
     total = int((folder / "count").read_text())
     whole = paid(folder)
     assert max(whole.values()) == 1
-    points = sorted({1 + round(i * (total - 1) / (POINTS - 1)) for i in range(POINTS)})
+    # commits coalesce as timing has it, so a run may end a few calls earlier than the one that was counted
+    last = total - max(6, total // 8)
+    points = sorted({1 + round(i * (last - 1) / (POINTS - 1)) for i in range(POINTS)})
     assert len(points) == POINTS
     for place, point in enumerate(points):
         url, folder = fresh(engine, f"killed{point}")

@@ -19,7 +19,7 @@ from thoughtgraph.storage.schema import Base, EvaluationRow, EventRow
 from thoughtgraph.storage.store import SqlStore
 
 Wave = Callable[[int], Commit]
-RESULT = UnitResult("solved", "24", None, 0.9, "finished", Usage(1, 2, 3, 4, 5, 6.5, 0.25))
+RESULT = UnitResult("answered", "24", None, 0.9, "finished", Usage(1, 2, 3, 4, 5, 6.5, 0.25))
 
 
 def counts(store: SqlStore) -> dict[str, int]:
@@ -35,8 +35,8 @@ def contents(store: SqlStore) -> dict[str, list[Any]]:
     with store.database.reading() as connection:
         return {
             t.name: sorted(
-                repr([value for name, value in row._mapping.items() if not name.endswith("_at")])
-                for row in connection.execute(select(t))
+                repr([value for name, value in row.items() if not name.endswith("_at")])
+                for row in connection.execute(select(t)).mappings()
             )
             for t in Base.metadata.sorted_tables
         }
@@ -204,7 +204,7 @@ def test_a_finished_or_released_lease_writes_nothing(
 
 
 def test_a_commit_that_fails_at_any_call_writes_nothing(store: SqlStore, lease: Lease, wave: Wave) -> None:
-    before, engine, left = contents(store), store.database.engine, 0
+    before, engine, left, nth = contents(store), store.database.engine, 0, 0
 
     def fail(*_: Any) -> None:
         nonlocal left
@@ -250,7 +250,8 @@ def test_an_in_memory_store_is_shared_by_threads(spec: RunSpec) -> None:
     store = SqlStore.open(":memory:")
     store.create_run(spec, [Problem(f"p{i}", "numbers", "1 1") for i in range(20)])
     with ThreadPoolExecutor(4) as pool:
-        claims = list(pool.map(lambda i: store.claim(spec.id, f"w{i}", 60), range(24)))
+        futures = [pool.submit(store.claim, spec.id, f"w{i}", 60) for i in range(24)]
+        claims = [future.result() for future in futures]
     store.close()
     names = [claim.problem.id for claim in claims if claim is not None]
     assert sorted(names) == sorted(f"p{i}" for i in range(20))
@@ -276,7 +277,7 @@ def test_many_rows_of_one_commit_keep_their_order(store: SqlStore, lease: Lease,
         parent = root.id
         for depth in range(1, 5):
             thought = Thought(
-                f"{sample}-{depth}",
+                f"{9 - sample}-{9 - depth}",
                 (parent,),
                 Operator.GENERATE,
                 "s",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import pytest
+from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
 
 from thoughtgraph.graph.errors import StoreError
@@ -25,15 +26,19 @@ def advance(state: State) -> State:
 
 
 async def run(url: str, thread: str) -> tuple[State, int]:
-    builder = StateGraph(State)
+    builder: Any = StateGraph(State)  # its own types are partly unknown
     builder.add_node("advance", advance)
     builder.add_edge(START, "advance")
-    builder.add_conditional_edges("advance", lambda state: END if state["step"] >= 3 else "advance")
+    builder.add_conditional_edges("advance", following)
+    config: RunnableConfig = {"configurable": {"thread_id": thread}}
     async with checkpoint_saver(url) as saver:
         graph = builder.compile(checkpointer=saver)
-        config = {"configurable": {"thread_id": thread}}
         await graph.ainvoke({"step": 0, "frontier": []}, config)
         return (await graph.aget_state(config)).values, len([c async for c in saver.alist(config)])
+
+
+def following(state: State) -> str:
+    return END if state["step"] >= 3 else "advance"
 
 
 @pytest.mark.parametrize("with_store", [False, True])

@@ -8,6 +8,9 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
+from thoughtgraph.graph.errors import UserError
 from thoughtgraph.graph.ledger import Commit, EndStatus, Lease, RunSpec, UnitResult
 from thoughtgraph.graph.records import Problem, Usage
 from thoughtgraph.storage.read import list_units
@@ -31,7 +34,7 @@ def problems(count: int) -> list[Problem]:
     return [Problem(f"p{i:03}", "numbers", f"{i} 1 1 1") for i in range(count)]
 
 
-def result(status: EndStatus = "unsolved") -> UnitResult:
+def result(status: EndStatus = "no_answer") -> UnitResult:
     return UnitResult(status, None, None, None, "finished", Usage())
 
 
@@ -77,7 +80,7 @@ def test_a_commit_extends_the_lease(store: SqlStore, lease: Lease, spec: RunSpec
 def test_a_released_unit_is_claimed_again_and_a_done_one_never(store: SqlStore, spec: RunSpec) -> None:
     store.create_run(spec, problems(2))
     first, second = (claimed(store.claim(spec.id, "w", 60)) for _ in range(2))
-    store.finish(first, result("solved"))
+    store.finish(first, result("answered"))
     store.release(second)
     again = claimed(store.claim(spec.id, "w", 60))
     assert (again.problem, again.token) == (second.problem, 2)
@@ -86,9 +89,20 @@ def test_a_released_unit_is_claimed_again_and_a_done_one_never(store: SqlStore, 
     assert [unit.status for unit in list_units(store.database, spec.id)] == ["done", "done"]
 
 
+def test_a_finished_unit_is_graded(store: SqlStore, spec: RunSpec) -> None:
+    store.create_run(spec, problems(2))
+    store.finish(claimed(store.claim(spec.id, "w", 60)), result("answered"))
+    for verdict in (False, True):
+        store.grade(spec.id, "p000", verdict)
+        assert [unit.correct for unit in list_units(store.database, spec.id)] == [verdict, None]
+    for problem in ("p001", "p999"):
+        with pytest.raises(UserError, match="cannot be graded"):
+            store.grade(spec.id, problem, True)
+
+
 def test_a_failed_unit_is_claimed_again_only_if_reopened(store: SqlStore, spec: RunSpec) -> None:
     store.create_run(spec, problems(2))
-    statuses: tuple[EndStatus, ...] = ("failed", "solved")
+    statuses: tuple[EndStatus, ...] = ("failed", "answered")
     for status in statuses:
         store.finish(claimed(store.claim(spec.id, "w", 60)), result(status))
     assert store.claim(spec.id, "w", 60) is None

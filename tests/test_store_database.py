@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 
 from thoughtgraph.graph.errors import SchemaVersionError, StoreError, UserError
@@ -86,7 +87,7 @@ def test_opening_again_keeps_everything(store_url: str) -> None:
 
 def test_many_open_a_new_database_at_once(store_url: str) -> None:
     with ThreadPoolExecutor(8) as pool:
-        databases = list(pool.map(lambda _: open_database(store_url), range(8)))
+        databases = list(pool.map(open_database, [store_url] * 8))
     assert {check(database.engine).state for database in databases} == {"current"}
     for database in databases:
         database.close()
@@ -94,7 +95,11 @@ def test_many_open_a_new_database_at_once(store_url: str) -> None:
 
 def test_an_older_database_is_not_changed_unasked(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     open_database(store_url).close()
-    monkeypatch.setattr("thoughtgraph.storage.migrate.ScriptDirectory.get_current_head", lambda _: "0002")
+
+    def newer_head(_: ScriptDirectory) -> str:
+        return "0002"
+
+    monkeypatch.setattr(ScriptDirectory, "get_current_head", newer_head)
     engine = open_engine(store_url)
     assert check(engine).state == "older"
     engine.dispose()

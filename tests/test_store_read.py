@@ -28,6 +28,7 @@ from thoughtgraph.storage.read import (
     latest_run,
     list_runs,
     list_units,
+    read_unit,
     resolve_problem,
     resolve_run,
     run_usage,
@@ -42,11 +43,12 @@ from thoughtgraph.storage.references import add_references, read_references
 from thoughtgraph.storage.store import SqlStore
 
 ROOT = Path(__file__).parent.parent
-RESULT = UnitResult("solved", "24", "t", 0.75, "finished", Usage(1, 2, 3, 4, 5, 6.5, 0.25))
+RESULT = UnitResult("answered", "24", "t", 0.75, "finished", Usage(1, 2, 3, 4, 5, 6.5, 0.25))
 
 
 def test_runs_are_listed_newest_first(store: SqlStore, lease: Lease, spec: RunSpec) -> None:
     store.finish(lease, RESULT)
+    store.grade(spec.id, lease.problem.id, True)
     store.create_run(replace(spec, id="run-2"), [])
     newest, oldest = list_runs(store.database)
     assert (newest.spec.id, newest.units, newest.solved) == ("run-2", 0, 0)
@@ -111,12 +113,14 @@ def test_units_show_where_they_stand(store: SqlStore, lease: Lease, spec: RunSpe
         None,
     )
     store.finish(lease, RESULT)
-    done = list_units(store.database, spec.id)[0]
+    done = read_unit(store.database, spec.id, "p1")
     assert done.result == RESULT
     assert (done.status, done.worker, done.expires_at) == ("done", None, None)
     assert done.started_at is not None
     assert done.finished_at is not None
     assert done.started_at <= done.finished_at
+    with pytest.raises(UserError, match="no problem 'p9'"):
+        read_unit(store.database, spec.id, "p9")
 
 
 def test_usage_is_summed_over_units(store: SqlStore, lease: Lease, spec: RunSpec) -> None:

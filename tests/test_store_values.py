@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -43,6 +43,7 @@ JSON = st.recursive(
 )
 OBJECT = st.dictionaries(st.sampled_from(["a", "b", "🦜", ""]), JSON, max_size=3)
 UNIT = st.floats(0, 1)
+NUMBERS = itertools.count()
 
 
 def clean(value: Any) -> Any:
@@ -50,29 +51,26 @@ def clean(value: Any) -> Any:
     if isinstance(value, str):
         return "".join("\ufffd" if c == "\0" or 0xD800 <= ord(c) <= 0xDFFF else c for c in value)
     if isinstance(value, dict):
-        return {clean(k): clean(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [clean(v) for v in value]
+        return {clean(k): clean(v) for k, v in cast("dict[Any, Any]", value).items()}
+    if isinstance(value, list):
+        return [clean(v) for v in cast("list[Any]", value)]
     return value
 
 
 @pytest.fixture
-def fresh(store: SqlStore, spec: RunSpec) -> Iterator[SqlStore]:
+def fresh(store: SqlStore, spec: RunSpec) -> SqlStore:
     store.create_run(spec, [])
-    yield store
+    return store
 
 
 def new_lease(store: SqlStore, spec: RunSpec) -> Lease:
     """A unit of its own for each example."""
-    new_lease.count += 1
-    problem = Problem(f"p{new_lease.count}", "t", "q")
+    problem = Problem(f"p{next(NUMBERS)}", "t", "q")
     store.create_run(spec, [problem])
     lease = store.claim(spec.id, "w", 60, problem.id)
     assert lease is not None
     return lease
 
-
-new_lease.count = 0
 
 EXAMPLES = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -113,7 +113,9 @@ class NumbersData:
             "countdown": lambda rng: _walked(
                 rng, rng.randint(3, 6), 1, rng.choice((25, COUNTDOWN_LARGEST)), targets=range(10, 101)
             ),
-            "odd": lambda rng: _walked(rng, rng.randint(3, 5), -13, 13, targets=range(-100, 101), plain=False),
+            "odd": lambda rng: _walked(
+                rng, rng.randint(3, 5), -13, 13, targets=range(-100, 101), plain=False
+            ),
         }
 
     def chunk(self, index: int, size: int) -> list[Solution]:
@@ -131,7 +133,11 @@ class NumbersData:
     def _draw(self, rng: random.Random, kind: Callable[[random.Random], Solution | None]) -> Solution:
         while True:
             solution = kind(rng)
-            if solution and not touches(solution, self.forbidden) and not _is_held_out_countdown(solution.puzzle):
+            if (
+                solution
+                and not touches(solution, self.forbidden)
+                and not _is_held_out_countdown(solution.puzzle)
+            ):
                 return solution
 
     def _game24(self, rng: random.Random) -> Solution | None:

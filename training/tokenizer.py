@@ -1,7 +1,7 @@
-"""The shipped model's tokenizer: whole numbers, and punctuation with its spaces, as single tokens.
+r"""The shipped model's tokenizer: whole numbers, and punctuation with its spaces, as single tokens.
 
 `4 * 5 = 20 (left: 6 10 20)` is 12 tokens, so a 4-number solution fits in about 40. Decoding is exact
-concatenation. The step ends with the token `)\\n`; `<|step|>` never occurs in text and is appended by id where
+concatenation. The step ends with the token `)\n`; `<|step|>` never occurs in text and is appended by id where
 a step scorer reads its score.
 """
 

@@ -9,6 +9,7 @@ if its uniform number falls that close to a boundary.
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 from collections.abc import Sequence
@@ -52,7 +53,7 @@ class Row:
 
     def take(self, token: int, logprob: float, ends: frozenset[int]) -> None:
         """Record the chosen token, and whether the sample ends with it."""
-        if logprob != logprob:
+        if math.isnan(logprob):
             self.error = "the model's output is not a number (NaN); load it with dtype float32"
             return
         self.ids.append(token)
@@ -88,7 +89,7 @@ def decode(
         batch = _Batch(model, prompts, rows, pad)
         while not cancelled.is_set():
             tokens, logprobs = choose(batch.logits, batch.rows)
-            for row, token, logprob in zip(batch.rows, tokens.tolist(), logprobs.tolist(), strict=True):
+            for row, token, logprob in zip(batch.rows, _listed(tokens), _listed(logprobs), strict=True):
                 if not row.done:
                     row.take(token, logprob, ends)
             if all(row.done for row in batch.rows):
@@ -204,3 +205,6 @@ def _nucleus(probabilities: Tensor, top_p: Tensor) -> Tensor:
 def _column(values: Sequence[float], like: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.tensor(values, dtype=dtype, device=like.device)[:, None]
 
+
+def _listed(values: Tensor) -> list[Any]:
+    return values.tolist()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # untyped in torch

@@ -30,7 +30,9 @@ class TextStream:
 
     def __init__(self, decode: Decode, prompt: Sequence[int], stop: tuple[str, ...]) -> None:
         self._decode = decode
-        self._ids = tuple(prompt[-_CONTEXT:])  # the last ids only, as many as are decoded again with every token
+        self._ids = tuple(
+            prompt[-_CONTEXT:]
+        )  # the last ids only, as many as are decoded again with every token
         self._stop = tuple(s for s in stop if s)
         self._window = max(map(len, self._stop), default=1) - 1
         self._pending = len(self._ids)  # ids from here on are not in the text yet

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ...graph.errors import ModelError, ModelUnavailableError
 from ...graph.ids import derive_seed
@@ -30,8 +30,20 @@ from .local import (
     weights_version,
 )
 
+if TYPE_CHECKING:
+    from .decoding import Row
+
 _REMEMBERED = 1 << 16
 """Short runs of tokens whose text is remembered."""
+
+
+class _Job(NamedTuple):
+    """One sample to be made."""
+
+    call: GenerationCall
+    sample: int
+    ids: tuple[int, ...]
+    """Of the prompt."""
 
 
 class HFModel:
@@ -78,7 +90,9 @@ class HFModel:
         self._batch = max(1, batch)
         self._ends = _end_tokens(self._model, self._tokenizer)
         self._pad = _first(self._tokenizer.pad_token_id, *self._ends, 0)
-        self._context: int | None = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
+        self._context: int | None = getattr(
+            self._model.config.get_text_config(), "max_position_embeddings", None
+        )
         self._decode = _decoder(self._tokenizer)
         self._worker = Worker("generate")
 
@@ -120,39 +134,37 @@ class HFModel:
         self, calls: Sequence[GenerationCall], cancelled: threading.Event
     ) -> list[Generation | ModelError]:
         encoded = [self._encode(call) for call in calls]
-        samples = [(i, k) for i, ids in enumerate(encoded) if not isinstance(ids, ModelError) for k in range(calls[i].n)]
-        done: dict[int, list[Sample | ModelError]] = {i: [] for i in range(len(calls))}
-        for start in range(0, len(samples), self._batch):
-            chunk = samples[start : start + self._batch]
-            for (i, _), sample in zip(chunk, self._decode_chunk(calls, encoded, chunk, cancelled), strict=True):
-                done[i].append(sample)
-        return [self._collect(encoded[i], done[i]) for i in range(len(calls))]
+        jobs = [
+            _Job(call, k, ids)
+            for call, ids in zip(calls, encoded, strict=True)
+            if isinstance(ids, tuple)
+            for k in range(call.n)
+        ]
+        samples: list[Sample | ModelError] = []
+        for start in range(0, len(jobs), self._batch):
+            samples += self._decode_jobs(jobs[start : start + self._batch], cancelled)
+        rest = iter(samples)
+        return [
+            self._collect(ids, [next(rest) for _ in range(call.n)]) if isinstance(ids, tuple) else ids
+            for call, ids in zip(calls, encoded, strict=True)
+        ]
 
-    def _decode_chunk(
-        self,
-        calls: Sequence[GenerationCall],
-        encoded: Sequence[tuple[int, ...] | ModelError],
-        chunk: Sequence[tuple[int, int]],
-        cancelled: threading.Event,
-    ) -> list[Sample | ModelError]:
+    def _decode_jobs(self, jobs: Sequence[_Job], cancelled: threading.Event) -> list[Sample | ModelError]:
         from .decoding import Row, decode
 
         prompts: dict[tuple[int, ...], int] = {}
         rows: list[Row] = []
-        for i, k in chunk:
-            call, ids = calls[i], encoded[i]
-            if isinstance(ids, ModelError):  # failed calls have no samples
-                raise AssertionError(ids)
-            prompt = prompts.setdefault(ids, len(prompts))
-            sampling = call.sampling
-            if self._context is not None and len(ids) + sampling.max_tokens > self._context:
-                sampling = replace(sampling, max_tokens=self._context - len(ids))
-            stream = TextStream(self._decode, ids, sampling.stop)
-            rows.append(Row(prompt, sampling, derive_seed(call.seed, call.first_sample + k), stream))
+        for job in jobs:
+            prompt = prompts.setdefault(job.ids, len(prompts))
+            sampling = job.call.sampling
+            if self._context is not None and len(job.ids) + sampling.max_tokens > self._context:
+                sampling = replace(sampling, max_tokens=self._context - len(job.ids))
+            seed = derive_seed(job.call.seed, job.call.first_sample + job.sample)
+            rows.append(Row(prompt, sampling, seed, TextStream(self._decode, job.ids, sampling.stop)))
         decode(self._model, list(prompts), rows, ends=self._ends, pad=self._pad, cancelled=cancelled)
         return [self._sample(row) for row in rows]
 
-    def _sample(self, row: Any) -> Sample | ModelError:
+    def _sample(self, row: Row) -> Sample | ModelError:
         if row.finish is None:
             return ModelError(f"{self._name}: {row.error or 'the call was cancelled'}")
         pieces = row.stream.pieces
@@ -163,12 +175,10 @@ class HFModel:
         )
 
     def _collect(
-        self, ids: tuple[int, ...] | ModelError, samples: Sequence[Sample | ModelError]
+        self, ids: tuple[int, ...], samples: Sequence[Sample | ModelError]
     ) -> Generation | ModelError:
-        if isinstance(ids, ModelError):
-            return ids
-        good = tuple(sample for sample in samples if isinstance(sample, Sample))
         failed = [sample for sample in samples if isinstance(sample, ModelError)]
+        good = tuple(sample for sample in samples if isinstance(sample, Sample))
         return failed[0] if failed else Generation(good, len(ids), ids)
 
     def _encode(self, call: GenerationCall) -> tuple[int, ...] | ModelError:
@@ -177,11 +187,15 @@ class HFModel:
         elif self._chat:
             ids = self._encode_chat(call.prompt)
         else:
-            return ModelError(f"{self._name} continues raw text and was given chat turns; load it with chat=True")
+            return ModelError(
+                f"{self._name} continues raw text and was given chat turns; load it with chat=True"
+            )
         if not ids:
             return ModelError(f"{self._name} was given an empty prompt; it has no token to begin with")
         if self._context is not None and len(ids) >= self._context:
-            return ModelError(f"the prompt has {len(ids)} tokens, and the context of {self._name} {self._context}")
+            return ModelError(
+                f"the prompt has {len(ids)} tokens, and the context of {self._name} {self._context}"
+            )
         return ids
 
     def _encode_chat(self, turns: tuple[Message, ...]) -> tuple[int, ...]:

@@ -1,8 +1,8 @@
 """A model slowed down to the pace of a served one, to measure how full a search keeps its engine.
 
-    slow = LatencyModel(ScriptedModel(answer), mean=0.02, slots=32)
-    ...                        # run searches over it
-    slow.utilisation           # share of the slots' time that was spent answering
+slow = LatencyModel(ScriptedModel(answer), mean=0.02, slots=32)
+...                        # run searches over it
+slow.utilisation           # share of the slots' time that was spent answering
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import hashlib
 import importlib.util
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -92,15 +92,19 @@ def check_source(source: str, kind: str) -> Path | None:
     path = Path(source).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise UserError(f"{source!r} holds no {kind}: no config.json; give the folder save_pretrained wrote")
+            raise UserError(
+                f"{source!r} holds no {kind}: no config.json; give the folder save_pretrained wrote"
+            )
         return path
     if path.exists() or path.is_absolute() or source.startswith((".", "~")) or source.count("/") != 1:
-        raise UserError(f"no {kind} at {source!r}; give a folder, or the name of one on the hub as OWNER/NAME")
+        raise UserError(
+            f"no {kind} at {source!r}; give a folder, or the name of one on the hub as OWNER/NAME"
+        )
     return None
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet() -> Generator[None]:
     """Keep transformers' progress bars off the terminal while weights load."""
     from transformers.utils import logging
 
@@ -126,7 +130,9 @@ def load_pretrained(auto_class: Any, source: str, *, device: str, dtype: Any, **
         torch.set_num_threads(_positive("THOUGHTGRAPH_THREADS", threads))
     try:
         with _quiet():
-            model, report = auto_class.from_pretrained(source, dtype=dtype, output_loading_info=True, **options)
+            model, report = auto_class.from_pretrained(
+                source, dtype=dtype, output_loading_info=True, **options
+            )
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise ModelUnavailableError(_cannot_load(source, error)) from error
     if report["missing_keys"] or report.get("mismatched_keys"):

@@ -50,7 +50,9 @@ def load_model(
         raise UserError(_VLLM.format(name=name))
     if prefix == "replay":
         if replay is None:
-            raise UserError(f"{spec!r} needs the store that recorded the run; replay it with `thoughtgraph replay`")
+            raise UserError(
+                f"{spec!r} needs the store that recorded the run; replay it with `thoughtgraph replay`"
+            )
         return replay(name)
     return _load("model", spec, lambda: _model_class(prefix), name, options)
 

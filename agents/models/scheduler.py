@@ -51,7 +51,9 @@ class Scheduler:
         self._lanes: dict[int, _Lane] = {}
         self._closed = False
 
-    async def generate(self, model: LanguageModel, call: GenerationCall, group: Hashable = None) -> Generation:
+    async def generate(
+        self, model: LanguageModel, call: GenerationCall, group: Hashable = None
+    ) -> Generation:
         """Return what the model answered; the call waits its group's turn.
 
         Raises:
@@ -238,7 +240,7 @@ class _Lane:
         except ModelUnavailableError as error:
             results = [error] * len(items)
             self._fail_queued(error)
-        except Exception as error:  # a bug in a backend belongs to the callers of this batch, not to the loop
+        except Exception as error:  # noqa: BLE001  # a backend's bug belongs to the callers of this batch
             results = [error] * len(items)
         finally:
             self._finish(batch, results, time.perf_counter() - start)

@@ -1,4 +1,4 @@
-"""Models that answer from a script: for tests, examples and benchmarks of search, with no weights and no network.
+r"""Models that answer from a script: for tests, examples and benchmarks of search, with no weights and no network.
 
     ScriptedModel(["first answer", "second answer"])              # consumed in order
     ScriptedModel({"4 5 6 10 -> 24\n": ["4 * 5 = 20 (left: 6 10 20)"]})   # by prompt
@@ -54,7 +54,9 @@ class ScriptedModel:
         price: Price | None = None,
     ) -> None:
         if isinstance(script, str):
-            raise UserError("a script is a list of outputs, a mapping or a function, not a string; write ['…']")
+            raise UserError(
+                "a script is a list of outputs, a mapping or a function, not a string; write ['…']"
+            )
         self._answer = _answerer(script)
         self._name = name
         self._chat = chat
@@ -83,7 +85,9 @@ class ScriptedModel:
                 f"{str(path)!r} is not a script ({error}); write lines like "
                 '{"prompt": "…", "outputs": ["…"]}'
             ) from error
-        return cls(script, name=f"scripted:{path.stem}@{hashlib.blake2b(data, digest_size=5).hexdigest()}", chat=chat)
+        return cls(
+            script, name=f"scripted:{path.stem}@{hashlib.blake2b(data, digest_size=5).hexdigest()}", chat=chat
+        )
 
     @property
     def name(self) -> str:
@@ -187,7 +191,7 @@ def _texts(prompt: str | tuple[Message, ...]) -> list[str]:
 
 def _answerer(script: Script) -> Callable[[GenerationCall], Sequence[Output]]:
     if isinstance(script, Mapping):
-        table = script
+        table = cast("Mapping[str, Sequence[Output]]", script)
         return lambda call: table.get(prompt_key(call), ())[call.first_sample : call.first_sample + call.n]
     if callable(script):
         return script
@@ -207,7 +211,9 @@ def _sample(output: Output, call: GenerationCall) -> Sample:
 
 
 def _read_script(text: str, *, lines: bool) -> Script:
-    value: Any = [json.loads(line) for line in text.splitlines() if line.strip()] if lines else json.loads(text)
+    value: Any = (
+        [json.loads(line) for line in text.splitlines() if line.strip()] if lines else json.loads(text)
+    )
     if isinstance(value, dict):
         entries = cast("dict[str, Any]", value)
         if "outputs" not in entries:

@@ -67,14 +67,18 @@ class HFStepScorer:
         )
         if self._model.config.num_labels != 1:
             labels = self._model.config.num_labels
-            raise ModelUnavailableError(f"the scorer at {source!r} has {labels} labels; a step scorer has one")
+            raise ModelUnavailableError(
+                f"the scorer at {source!r} has {labels} labels; a step scorer has one"
+            )
         # transformers' generic head sits on causal decoders only; of other models no step's score is taken from a longer trace
         self._causal = isinstance(self._model, GenericForTokenClassification)
         version = (getattr(self._model.config, "_commit_hash", None) or "unknown")[:12]
         base = name or f"hf:{source if folder is None else folder.resolve().name}"
         self._name = f"{base}@{version if folder is None else weights_version(folder)}"
         self._batch = max(1, batch)
-        self._context: int | None = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
+        self._context: int | None = getattr(
+            self._model.config.get_text_config(), "max_position_embeddings", None
+        )
         self._worker = Worker("score")
 
     @property
@@ -121,7 +125,9 @@ class HFStepScorer:
         except ModelError as error:
             return error
         if self._context is not None and len(encoded.ids) > self._context:
-            return ModelError(f"a trace has {len(encoded.ids)} tokens, and the context of {self._name} {self._context}")
+            return ModelError(
+                f"a trace has {len(encoded.ids)} tokens, and the context of {self._name} {self._context}"
+            )
         return encoded
 
     def _forward(self, traces: Sequence[EncodedTrace]) -> list[list[float]]:
@@ -131,7 +137,9 @@ class HFStepScorer:
         device = self._model.device
         width = max(len(trace.ids) for trace in traces)
         pad = self._tokenizer.pad_token_id or 0
-        ids = torch.tensor([[*trace.ids, *[pad] * (width - len(trace.ids))] for trace in traces], device=device)
+        ids = torch.tensor(
+            [[*trace.ids, *[pad] * (width - len(trace.ids))] for trace in traces], device=device
+        )
         lengths = torch.tensor([[len(trace.ids)] for trace in traces], device=device)
         mask = (torch.arange(width, device=device)[None, :] < lengths).long()
         with torch.inference_mode():

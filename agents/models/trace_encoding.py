@@ -1,4 +1,4 @@
-"""How a trace of steps becomes token ids for a step scorer: one function, for training and for serving.
+r"""How a trace of steps becomes token ids for a step scorer: one function, for training and for serving.
 
 Prompt and steps are tokenized apart and the tag `<|step|>` is appended to each step by id, so no merge across a
 boundary can move a score to another token and no text can hold a tag.
@@ -46,7 +46,9 @@ def step_tag_id(tokenizer: TraceTokenizer) -> int:
     """
     tag = tokenizer.get_vocab().get(STEP_TAG)
     if tag is None:
-        raise UserError(f"the tokenizer has no token {STEP_TAG!r}; use the tokenizer the scorer was trained with")
+        raise UserError(
+            f"the tokenizer has no token {STEP_TAG!r}; use the tokenizer the scorer was trained with"
+        )
     return tag
 
 

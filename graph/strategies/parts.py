@@ -54,8 +54,8 @@ class TreeState(Generic[M]):
     """Requests asked and not told, oldest first."""
     awaited: dict[int, int] = field(default_factory=dict[int, int])
     """Pending requests by subject node, each ≥ 1."""
-    parked: dict[str, list[Outcome]] = field(default_factory=dict[str, list[Outcome]])
-    """Outcomes told before a thought they build on, by that thought's id."""
+    parked: dict[str, list[tuple[Outcome, str]]] = field(default_factory=dict[str, list[tuple[Outcome, str]]])
+    """Outcomes told before a thought they build on, with their requests' ids, by that thought's id."""
     found: set[int] = field(default_factory=set[int])
     """Living solutions that satisfy the Stop."""
     best: int = ROOT

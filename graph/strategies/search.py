@@ -48,11 +48,12 @@ class TreeSearch(Generic[M]):
             if pick is None:
                 break
             request = self.expander.request(state.tree, pick)
-            state.pending[request.id] = request
+            request_id = request.id
+            state.pending[request_id] = request
             state.note(
                 Operator.SELECT,
                 pick.subjects,
-                request=request.id,
+                request=request_id,
                 visits=state.tree.visits[pick.subjects[0]],
                 value=state.tree.value(pick.subjects[0]),
             )
@@ -70,14 +71,14 @@ class TreeSearch(Generic[M]):
             if state.pending.pop(request_id, None) is not None:
                 nodes = tuple(state.tree.index[subject] for subject in outcome.request.subjects)
                 self._await(state, nodes, -1)
-            queue = [outcome]
+            queue = [(outcome, request_id)]
             while queue:
-                ready = queue.pop()
+                ready, ready_id = queue.pop()
                 missing = _missing(state.tree, ready)
                 if missing is not None:
-                    state.parked.setdefault(missing, []).append(ready)
+                    state.parked.setdefault(missing, []).append((ready, ready_id))
                     continue
-                self._absorb(state, ready)
+                self._absorb(state, ready, ready_id)
                 if state.parked:
                     for thought in reversed(ready.thoughts):
                         queue.extend(reversed(state.parked.pop(thought.id, ())))
@@ -127,7 +128,7 @@ class TreeSearch(Generic[M]):
             state.tree.pending[node] += change
             self.selector.refresh(state, node)
 
-    def _absorb(self, state: TreeState[M], outcome: Outcome) -> None:
+    def _absorb(self, state: TreeState[M], outcome: Outcome, request_id: str) -> None:
         tree, request = state.tree, outcome.request
         before = len(tree)
         subjects = {tree.index[subject] for subject in request.subjects}
@@ -145,7 +146,7 @@ class TreeSearch(Generic[M]):
         for parent in {tree.parent[node] for node in touched if node}:
             self.expander.grown(tree, parent)
         state.revision += 1
-        self._log(state, outcome, sorted(touched), refuted)
+        self._log(state, outcome, request_id, sorted(touched), refuted)
         self._track(state, settled)
         for node in tree.climb(settled | subjects):
             if self.backup is not None:
@@ -171,18 +172,23 @@ class TreeSearch(Generic[M]):
         state.best = min(pool, key=lambda node: _unfinished_rank(tree, node))
 
     def _log(
-        self, state: TreeState[M], outcome: Outcome, touched: Sequence[int], refuted: Sequence[int]
+        self,
+        state: TreeState[M],
+        outcome: Outcome,
+        request_id: str,
+        touched: Sequence[int],
+        refuted: Sequence[int],
     ) -> None:
         tree, request = state.tree, outcome.request
         subjects = [tree.index[subject] for subject in request.subjects]
         if request.n:
             thoughts = len(outcome.thoughts)
-            state.note(request.operator, subjects, request=request.id, thoughts=thoughts, error=outcome.error)
+            state.note(request.operator, subjects, request=request_id, thoughts=thoughts, error=outcome.error)
         if touched:
             state.note(
                 Operator.EVALUATE,
                 touched,
-                request=request.id,
+                request=request_id,
                 scored=sum(tree.score(node) is not None for node in touched),
                 unscored=sum(tree.score(node) is None for node in touched),
                 failed=sum(tree.has(node, FAILED) for node in touched),

@@ -306,15 +306,17 @@ class Tree:
         """Yield these nodes and all their ancestors along primary parents, each once, children before parents."""
         heap = [-node for node in set(nodes)]
         heapify(heap)
-        last = NO_PARENT
-        while heap:
+        while len(heap) > 1:
             node = -heappop(heap)
-            if node == last:
-                continue
-            last = node
             yield node
-            if self.parent[node] != NO_PARENT:
+            while heap and heap[0] == -node:
+                heappop(heap)
+            if node != ROOT:
                 heappush(heap, -self.parent[node])
+        node = -heap[0] if heap else NO_PARENT
+        while node != NO_PARENT:  # one path is left
+            yield node
+            node = self.parent[node]
 
 
 def _known(number: float) -> float | None:

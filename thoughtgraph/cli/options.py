@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import json
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Literal, ParamSpec, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -17,8 +16,6 @@ from ..tasks.settings import CriticName, Settings
 
 if TYPE_CHECKING:
     from ..api import Options
-
-P = ParamSpec("P")
 
 DEFAULTS = Settings()
 
@@ -66,10 +63,12 @@ class SearchOptions:
     ] = DEFAULTS.model
     base_url: Annotated[str | None, option("--base-url", help="Where an openai: model is served.")] = None
     scorer: Annotated[
-        str, option("--scorer", help="Step scorer; auto is the shipped one for the shipped model, none is none.")
+        str,
+        option("--scorer", help="Step scorer; auto is the shipped one for the shipped model, none is none."),
     ] = DEFAULTS.scorer
     critic: Annotated[
-        CriticName, option("--critic", help="value: the scorer judges states; prompted: the model criticises.")
+        CriticName,
+        option("--critic", help="value: the scorer judges states; prompted: the model criticises."),
     ] = DEFAULTS.critic
     tools: Annotated[bool, option("--tools/--no-tools", help="Let agents use the exact calculator.")] = (
         DEFAULTS.tools
@@ -77,7 +76,11 @@ class SearchOptions:
     temperature: Annotated[
         float | None,
         option(
-            "--temperature", help="Sampling temperature.", min=0.0, callback=_finite, show_default="the agent's own"
+            "--temperature",
+            help="Sampling temperature.",
+            min=0.0,
+            callback=_finite,
+            show_default="the agent's own",
         ),
     ] = None
     budget: Annotated[
@@ -129,7 +132,7 @@ class SearchOptions:
         return options
 
 
-def with_search_options(command: Callable[Concatenate[SearchOptions, P], int]) -> Callable[..., int]:
+def with_search_options(command: Callable[..., int]) -> Callable[..., int]:
     """Give a command, whose first parameter is `SearchOptions`, their fields as options of its own."""
     hints = get_type_hints(SearchOptions, include_extras=True)
     names = [field.name for field in dataclasses.fields(SearchOptions)]
@@ -150,13 +153,13 @@ def with_search_options(command: Callable[Concatenate[SearchOptions, P], int]) -
     return wrapped
 
 
-def read_params(pairs: Iterable[str]) -> dict[str, Any]:
-    """Return NAME=VALUE pairs as a mapping; a value that is JSON is read as such, others are text.
+def read_params(pairs: Iterable[str]) -> dict[str, str]:
+    """Return NAME=VALUE pairs as a mapping; the scheme reads the values.
 
     Raises:
         UserError: on a pair without a name or an equals sign, or a name given twice.
     """
-    values: dict[str, Any] = {}
+    values: dict[str, str] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         name = name.strip()
@@ -164,7 +167,7 @@ def read_params(pairs: Iterable[str]) -> dict[str, Any]:
             raise UserError(f"cannot read the parameter {pair!r}; write NAME=VALUE, such as --param width=5")
         if name in values:
             raise UserError(f"the parameter {name!r} is given twice; give it once")
-        values[name] = _value(text)
+        values[name] = text.strip()
     return values
 
 
@@ -178,7 +181,9 @@ def read_budget(parts: Iterable[str]) -> dict[str, float]:
     for part in (part.strip() for text in parts for part in text.split(",")):
         name, equals, text = (piece.strip() for piece in part.partition("="))
         if not (name and equals):
-            raise UserError(f"cannot read the budget {part!r}; write LIMIT=NUMBER, such as --budget tokens=4000")
+            raise UserError(
+                f"cannot read the budget {part!r}; write LIMIT=NUMBER, such as --budget tokens=4000"
+            )
         if name in limits:
             raise UserError(f"the budget of {name} is given twice; give it once")
         limits[name] = _amount(name, text)
@@ -198,15 +203,3 @@ def _amount(name: str, text: str) -> float:
     if not amount.is_integer():
         raise UserError(f"the budget {name}={text} is not a whole number; write one, such as {name}=4000")
     return int(amount)
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text, parse_constant=_refuse)
-    except ValueError:
-        return text
-
-
-def _refuse(constant: str) -> Any:
-    """Leave NaN and Infinity, which JSON does not have, as text."""
-    raise ValueError(constant)

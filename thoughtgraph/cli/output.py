@@ -7,10 +7,11 @@ import math
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any, cast
 
+from ..graph.display_text import cells, clean, shorten
 from ..graph.records import Usage
 
 
@@ -20,18 +21,17 @@ def tell(text: str) -> None:
 
 
 def line(text: object) -> str:
-    """Return text as one line."""
-    return " ".join(str(text).split())
+    """Return text as one line without control characters."""
+    return clean(str(text))
 
 
 def short(text: str, width: int) -> str:
-    """Return text as one line of at most `width` characters."""
-    text = line(text)
-    return text if len(text) <= width else text[: width - 1] + "…"
+    """Return text as one line of at most `width` terminal cells."""
+    return shorten(clean(text), width)
 
 
 @contextmanager
-def only_data(as_json: bool) -> Iterator[Callable[[Any], None]]:
+def only_data(as_json: bool) -> Generator[Callable[[Any], None]]:
     """Keep stdout clean while a command works, and give it a function that prints the record."""
     out = sys.stdout
 
@@ -48,10 +48,11 @@ def only_data(as_json: bool) -> Iterator[Callable[[Any], None]]:
 def columns(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
     """Return rows as aligned columns of plain text."""
     table = [tuple(header), *(tuple("-" if cell is None else line(cell) for cell in row) for row in rows)]
-    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
+    widths = [max(cells(row[i]) for row in table) for i in range(len(header))]
+    padded = (
+        [cell + " " * (width - cells(cell)) for cell, width in zip(row, widths, strict=True)] for row in table
     )
+    return "\n".join("  ".join(row).rstrip() for row in padded)
 
 
 def usage_line(usage: Usage) -> str:
@@ -67,8 +68,9 @@ def usage_line(usage: Usage) -> str:
 
 
 def remedy(*words: str, db: str | None = None) -> str:
-    """Return a command of ours to be typed."""
-    return shlex.join(["thoughtgraph", *words, *(["--db", db] if db else [])])
+    """Return a command of ours to be typed; the database is named unless the environment names it."""
+    named = db and db != os.environ.get("THOUGHTGRAPH_DB")
+    return shlex.join(["thoughtgraph", *words, *(["--db", db] if db and named else [])])
 
 
 def interactive() -> bool:

@@ -131,6 +131,7 @@ def _create_unit() -> None:
         sa.Column("expires_at", INSTANT, nullable=True),
         sa.Column("ended", TEXT, nullable=True),
         sa.Column("answer", TEXT, nullable=True),
+        sa.Column("correct", FLAG, nullable=True),
         sa.Column("thought", TEXT, nullable=True),
         sa.Column("score", NUMBER, nullable=True),
         sa.Column("stopped", TEXT, nullable=True),

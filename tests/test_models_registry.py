@@ -1,0 +1,97 @@
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from thoughtgraph.agents.models.base import GenerationCall, Sampling
+from thoughtgraph.agents.models.registry import load_model, load_scorer
+from thoughtgraph.agents.models.replay import ReplayModel
+from thoughtgraph.graph.errors import UnknownNameError, UserError
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    path = tmp_path / "script.json"
+    path.write_text(json.dumps({"p": ["a"]}))
+    return path
+
+
+async def test_equal_specs_and_options_give_the_same_object(script: Path) -> None:
+    model = load_model(f"scripted:{script}")
+    assert load_model(f"scripted:{script}") is model
+    assert load_model(f"scripted:{script}", chat=True) is not model
+    assert await model.generate([GenerationCall("p", Sampling(9))])
+
+
+@pytest.mark.parametrize("load", [load_model, load_scorer])
+@pytest.mark.parametrize("spec", ["gpt-5", "openai:", ""])
+def test_a_spec_without_prefix_or_name_is_a_user_error(load: Any, spec: str) -> None:
+    with pytest.raises(UserError, match="is not a model; write builtin:NAME"):
+        load(spec)
+
+
+def test_an_unknown_prefix_gets_a_suggestion() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'openai'"):
+        load_model("opanai:x")
+    with pytest.raises(UnknownNameError, match="choose one of: builtin, hf"):
+        load_scorer("openai:x")
+    with pytest.raises(UnknownNameError, match="did you mean 'numbers'"):
+        load_model("builtin:number")
+
+
+def test_vllm_is_pointed_to_its_server() -> None:
+    with pytest.raises(UserError, match="vllm serve Qwen/Qwen3-8B` and use openai:Qwen/Qwen3-8B"):
+        load_model("vllm:Qwen/Qwen3-8B")
+
+
+def test_replay_is_resolved_by_the_caller() -> None:
+    model = ReplayModel("m", {})
+    assert load_model("replay:run-1", replay={"run-1": model}.__getitem__) is model
+    with pytest.raises(UserError, match="needs the store"):
+        load_model("replay:run-1")
+
+
+def test_an_option_that_does_not_fit_is_named(script: Path) -> None:
+    with pytest.raises(UnknownNameError, match="option of scripted models 'temperature'"):
+        load_model(f"scripted:{script}", temperature=1)
+    with pytest.raises(UnknownNameError, match="did you mean 'base_url'"):
+        load_model("openai:x", base_ur="http://localhost")
+
+
+def test_openai_without_a_key_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(UserError, match="set OPENAI_API_KEY, or give --base-url"):
+        load_model("openai:gpt-5")
+
+
+def test_without_torch_the_shipped_model_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+
+    def without_torch(name: str, package: str | None = None) -> Any:
+        return None if name == "torch" else find(name, package)
+
+    monkeypatch.setattr(importlib.util, "find_spec", without_torch)
+    for load in (load_model, load_scorer):
+        with pytest.raises(UserError) as info:
+            load("builtin:numbers", batch=3)  # another object than other tests have loaded
+        assert str(info.value) == (
+            "builtin:numbers needs torch and transformers; pip install 'thoughtgraph[local]'"
+        )
+
+
+HEAVY = ("torch", "transformers", "openai", "langchain_core", "tokenizers", "sqlalchemy", "langgraph")
+
+
+@pytest.mark.parametrize(
+    "module", ["registry", "scheduler", "scripted", "replay", "latency", "codec", "trace_encoding", "local"]
+)
+def test_nothing_heavy_is_imported_before_it_is_needed(module: str) -> None:
+    code = (
+        f"import sys, thoughtgraph.agents.models.{module}; print(*(m for m in {HEAVY!r} if m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -1,0 +1,142 @@
+"""Drives a search from the command line: signals, progress, and how to go on after it stopped early."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..graph.errors import ThoughtGraphError
+from .codes import ExitCode
+from .output import remedy, tell, usage_line
+from .progress import Board
+
+if TYPE_CHECKING:
+    from ..storage.store import SqlStore
+    from ..tasks.runner import Drain
+    from ..tasks.runs import Summary, Watch
+
+
+RESUME_NOTE = "resume with:"
+"""How the note on an error that left a run unfinished begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A run and where it is recorded."""
+
+    store: SqlStore
+    run: str
+    db: str | None
+    """As the user named it."""
+
+    @property
+    def resume(self) -> str:
+        """The command that goes on with the run."""
+        return remedy("resume", self.run, db=self.db)
+
+    @property
+    def show(self) -> str:
+        """The command that shows the run."""
+        return remedy("show", self.run, db=self.db)
+
+
+def drive(
+    place: Place, work: Callable[[Watch], Awaitable[Summary]], board: AbstractContextManager[Board]
+) -> tuple[Summary, bool]:
+    """Run a search to its end, or to the first signal's graceful stop.
+
+    Returns:
+        The run as it stands, and whether it was interrupted with problems left.
+
+    Raises:
+        ThoughtGraphError: what stopped the run, with a note on how to resume it.
+    """
+    from ..tasks.runner import Drain
+    from ..tasks.runs import Watch
+
+    drain = Drain()
+    try:
+        with board as shown:
+            summary = asyncio.run(_guarded(work(Watch(drain, shown.ended, shown.event)), drain, place))
+    except Exception as error:
+        if _recorded(place):
+            error.add_note(f"{RESUME_NOTE} {place.resume}")
+        raise
+    interrupted = drain.requested and summary.finished < summary.problems
+    if interrupted:
+        left = summary.problems - summary.finished
+        tell(f"interrupted with {left} of {summary.problems} problems left; resume with: {place.resume}")
+    return summary, interrupted
+
+
+async def _guarded(work: Awaitable[Summary], drain: Drain, place: Place) -> Summary:
+    """Await the work with signals turned into a drain: the first stops gracefully, the second cuts, the third ends the process."""
+    signals = 0
+
+    def stop() -> None:
+        nonlocal signals
+        signals += 1
+        if signals == 1:
+            tell(f"stopping (again to cut it short); resume with: {place.resume}")
+        if signals > 2:  # a call that cannot be cancelled; everything known is recorded
+            os._exit(ExitCode.INTERRUPTED)
+        drain.request()
+
+    loop = asyncio.get_running_loop()
+    caught = (signal.SIGINT, signal.SIGTERM)
+    with contextlib.suppress(NotImplementedError):  # Windows has no signal handlers in event loops
+        for number in caught:
+            loop.add_signal_handler(number, stop)
+    try:
+        return await work
+    finally:
+        with contextlib.suppress(NotImplementedError):
+            for number in caught:
+                loop.remove_signal_handler(number)
+
+
+def report(place: Place, summary: Summary, interrupted: bool, emit: Callable[[Any], None] | None) -> ExitCode:
+    """Print how a run stands, as a record where `emit` is given, and return the exit code."""
+    if emit is not None:
+        emit(_record(summary))
+    else:
+        accuracy = "" if summary.accuracy is None else f" ({summary.accuracy:.1%} of the finished)"
+        print(f"run {summary.run}: {summary.solved} of {summary.problems} solved{accuracy}")
+        print(usage_line(summary.usage))
+        print(f"see the problems: {place.show}")
+    if interrupted:
+        return ExitCode.INTERRUPTED
+    if summary.failed:
+        tell(
+            f"error: {summary.failed} of {summary.problems} problems failed; see why: {place.show}; "
+            f"try them again: {place.resume} --retry-failed"
+        )
+        return ExitCode.FAILED
+    return ExitCode.OK
+
+
+def _record(summary: Summary) -> dict[str, Any]:
+    return {
+        "run": summary.run,
+        "problems": summary.problems,
+        "finished": summary.finished,
+        "solved": summary.solved,
+        "failed": summary.failed,
+        "accuracy": summary.accuracy,
+        "usage": summary.usage.as_dict(),
+    }
+
+
+def _recorded(place: Place) -> bool:
+    """Whether the run got as far as the database, so that there is something to resume."""
+    try:
+        place.store.run(place.run)
+    except ThoughtGraphError:
+        return False
+    return True

@@ -1,0 +1,120 @@
+"""`thoughtgraph run` and `resume`: many problems at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..graph.errors import UnknownNameError, UserError
+from .driving import Place, drive, report
+from .options import DEFAULTS, AsJson, Db, Parallel, Quiet, SearchOptions, option, with_search_options
+from .output import only_data
+from .progress import Bar, TokenRate, choose
+from .stores import opened
+
+if TYPE_CHECKING:
+    from ..storage.store import SqlStore
+    from ..tasks.base import Item
+
+
+@with_search_options
+def run(
+    search: SearchOptions,
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="A task with problems of its own (game24, countdown), or a JSONL file.", show_default=False
+        ),
+    ],
+    split: Annotated[str, option("--split", help="Which problems of the task.")] = "test",
+    limit: Annotated[
+        int | None, option("--limit", help="The first so many only.", min=1, show_default="all")
+    ] = None,
+    task: Annotated[str, option("--task", "-t", help="Whose questions a file holds.")] = DEFAULTS.task,
+    parallel: Parallel = 8,
+) -> int:
+    """Search many problems at once: a task's, or a file's.
+
+    The file is JSONL: an object a line, with `question`, and optionally `answer` (the reference) and `id`.
+    """
+    from ..api import configure
+    from ..tasks.registry import TASKS
+    from ..tasks.runs import new_run_id, start
+
+    with only_data(search.as_json) as emit:
+        name = target if target in TASKS else task
+        settings, _ = configure(search.chosen(name))
+        items = problems(target, name, split, limit)
+        with opened(search.db) as store:
+            place = Place(store, new_run_id(), search.db)
+            bar = choose(lambda: Bar(len(items), 0, 0, 0, TokenRate()), hidden=search.quiet or search.as_json)
+            summary, interrupted = drive(
+                place,
+                lambda watch: start(store, settings, items, run=place.run, parallel=parallel, watch=watch),
+                bar,
+            )
+            return report(place, summary, interrupted, emit if search.as_json else None)
+
+
+def resume(
+    run: Annotated[str, typer.Argument(help="Id of the run, or the beginning of it.", show_default=False)],
+    retry_failed: Annotated[
+        bool, option("--retry-failed", help="Search those problems again that failed.")
+    ] = False,
+    parallel: Parallel = 8,
+    db: Db = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Go on with an interrupted run, with its own settings."""
+    from ..storage.read import resolve_run
+    from ..tasks.runs import resume as go_on
+
+    with only_data(as_json) as emit, opened(db, existing=True) as store:
+        place = Place(store, resolve_run(store.database, run), db)
+        bar = choose(partial(_resumed_bar, store, place.run), hidden=quiet or as_json)
+        summary, interrupted = drive(
+            place,
+            lambda watch: go_on(store, place.run, parallel=parallel, watch=watch, retry_failed=retry_failed),
+            bar,
+        )
+        return report(place, summary, interrupted, emit if as_json else None)
+
+
+def problems(target: str, task: str, split: str, limit: int | None) -> Sequence[Item]:
+    """Return the problems of a task's split or of a file.
+
+    Raises:
+        UserError: if there is no such task, file or split, or the file has bad lines.
+    """
+    from ..tasks.jsonl import read_problems
+    from ..tasks.registry import TASKS, load_task
+
+    if target in TASKS:
+        return list(load_task(target).load(split, limit))
+    if not Path(target).exists():
+        if "/" in target or target.endswith((".jsonl", ".json")):
+            raise UserError(f"there is no file {target!r}; give a JSONL file of problems, or a task's name")
+        raise UnknownNameError("task or file", target, TASKS)
+    return list(islice(read_problems(Path(target), load_task(task)), limit))
+
+
+def _resumed_bar(store: SqlStore, run: str) -> Bar:
+    from ..storage.read import list_units, unit_usage
+
+    units = list_units(store.database, run)
+    results = [unit.result for unit in units if unit.result is not None]
+    begun = [unit.problem.id for unit in units if unit.result is None and unit.started_at is not None]
+    paid = {problem: unit_usage(store.database, run, problem).completion_tokens for problem in begun}
+    return Bar(
+        total=len(units),
+        done=len(results),
+        solved=sum(1 for unit in units if unit.correct),
+        failed=sum(1 for result in results if result.status == "failed"),
+        rate=TokenRate(paid),
+    )

@@ -1,0 +1,129 @@
+"""`thoughtgraph solve`: search for the answer to one question."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..graph.errors import ThoughtGraphError
+from .codes import ExitCode
+from .driving import Place, drive
+from .options import DEFAULTS, SearchOptions, TaskName, with_search_options
+from .output import line, only_data, usage_line
+from .progress import Spinner, choose
+from .stores import opened
+
+if TYPE_CHECKING:
+    from ..api import Result
+    from ..graph.records import Problem
+    from ..storage.store import SqlStore
+
+CODES = {
+    "solved": ExitCode.OK,
+    "answered": ExitCode.OK,
+    "unsolved": ExitCode.UNSOLVED,
+    "no_answer": ExitCode.UNSOLVED,
+    "failed": ExitCode.FAILED,
+    "interrupted": ExitCode.INTERRUPTED,
+}
+
+WORDS = {
+    "solved": "solved",
+    "answered": "answered (nothing here can tell whether it is right)",
+    "unsolved": "not solved: this answer is wrong",
+    "no_answer": "no answer found",
+}
+
+
+@with_search_options
+def solve(
+    search: SearchOptions,
+    question: Annotated[
+        str, typer.Argument(help='Such as "4 5 6 10", whose target is 24.', show_default=False)
+    ],
+    task: TaskName = DEFAULTS.task,
+) -> int:
+    """Search for the answer to one question."""
+    from ..api import configure
+    from ..tasks.registry import load_task
+
+    with only_data(search.as_json) as emit:
+        problem = load_task(task).problem(question)
+        settings, _ = configure(search.chosen(task))
+        with opened(search.db) as store:
+            result, place = _search(store, search, settings, problem)
+            if search.as_json:
+                emit(_record(result))
+            if result.status == "failed":
+                raise ThoughtGraphError(
+                    f"the search {result.stopped}; try again: {place.resume} --retry-failed"
+                )
+            if not search.as_json and result.status != "interrupted":
+                _draw(result, place)
+        return CODES[result.status]
+
+
+def _search(store: SqlStore, search: SearchOptions, settings: Any, problem: Problem) -> tuple[Result, Place]:
+    from ..tasks.base import Item
+    from ..tasks.runs import new_run_id, start
+
+    place = Place(store, new_run_id(), search.db)
+    board = choose(Spinner, hidden=search.quiet or search.as_json)
+    drive(
+        place,
+        lambda watch: start(store, settings, [Item(problem)], run=place.run, parallel=1, watch=watch),
+        board,
+    )
+    return _result(store, place.run, problem), place
+
+
+def _result(store: SqlStore, run: str, problem: Problem) -> Result:
+    """Read how it ended, also where it failed or was interrupted."""
+    from ..api import Result, read_graph, read_result
+    from ..storage.read import list_units, unit_usage
+
+    ended = list_units(store.database, run)[0].result
+    if ended is not None and ended.status != "failed":
+        return read_result(store, run, problem.id)
+    graph = read_graph(store, run, problem.id)
+    if ended is None:
+        usage = unit_usage(store.database, run, problem.id)
+        return Result(run, problem.question, "interrupted", None, None, "interrupted", usage, graph)
+    return Result(run, problem.question, "failed", None, None, ended.stopped, ended.usage, graph)
+
+
+def _record(result: Result) -> dict[str, Any]:
+    return {
+        "run": result.run,
+        "question": result.question,
+        "status": result.status,
+        "answer": result.answer,
+        "score": result.score,
+        "stopped": result.stopped,
+        "steps": [
+            {"text": text, "score": score} for text, score in zip(result.path, result.scores, strict=True)
+        ],
+        "usage": result.usage.as_dict(),
+    }
+
+
+def _draw(result: Result, place: Place) -> None:
+    if result.answer is not None:
+        print(line(result.answer))
+    print(WORDS[result.status] + _reason(result))
+    steps = zip(result.path, result.scores, strict=True) if result.answer is not None else ()
+    for number, (text, score) in enumerate(steps, start=1):
+        print(f"  {number}. {line(text)}" + ("" if score is None else f"   {score:.2f}"))
+    print(usage_line(result.usage))
+    print(f"see the tree: {place.show}")
+
+
+def _reason(result: Result) -> str:
+    """Return why a search without a right answer stopped."""
+    if result.status not in ("unsolved", "no_answer"):
+        return ""
+    kind, _, limit = result.stopped.partition(":")
+    if kind == "budget":
+        return f"; the budget of {limit} has no room for more, a larger one may help: --budget {limit}=…"
+    return "; the scheme has searched all it wanted"
