@@ -43,7 +43,7 @@ class NumbersDomain:
 
     name = "numbers"
     stop = "\n"
-    step_tokens = 64
+    step_tokens = 96
     max_steps = MAX_NUMBERS
     """One fewer than the numbers, and one for a chat model that adds an answer line."""
     instructions = "numbers"
@@ -64,8 +64,9 @@ class NumbersDomain:
         """Return what the steps amount to.
 
         Terminal is a last step that leaves one number, as written, or a line `Answer: EXPRESSION = TARGET`. The
-        answer is None where the steps do not compose. The state is what the last step leaves, or None where some
-        step was not exact: such a path reaches no state, and must not be merged with one that does.
+        answer is None where the steps do not compose. The state is what the last step leaves. It is None at the end,
+        where answers differ though one number is left, and where some step was not exact: such a path reaches no
+        state, and must not be merged with one that does.
         """
         puzzle = parse_puzzle(question)
         if not steps:

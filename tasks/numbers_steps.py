@@ -17,6 +17,8 @@ from ..graph.errors import UserError
 MIN_NUMBERS = 3
 MAX_NUMBERS = 6
 MAX_DIGITS = 6
+MAX_QUESTION = 200
+"""Longest question read, in characters."""
 DEFAULT_TARGET = 24
 STEP_DIGITS = 12
 """Longest run of digits read in a step; a longer one is not a step of this game."""
@@ -102,7 +104,8 @@ def parse_puzzle(question: str) -> Puzzle:
     Raises:
         UserError: if it is not a question of this game.
     """
-    match = _QUESTION.fullmatch(question.replace("\N{MINUS SIGN}", "-"))
+    text = question.replace("\N{MINUS SIGN}", "-")
+    match = _QUESTION.fullmatch(text) if len(text) <= MAX_QUESTION else None
     words = re.split(r"[\s,]+", match[1].strip(", \t\n")) if match else []
     target = (match[2] if match else None) or str(DEFAULT_TARGET)
     shown = question if len(question) <= 60 else question[:57] + "..."

@@ -45,6 +45,25 @@ def postgres_server() -> str:
     return url.render_as_string(hide_password=False)
 
 
+@pytest.fixture
+def postgres_databases(postgres_server: str) -> Iterator[Callable[[], str]]:
+    """A maker of empty PostgreSQL databases, which gives their URLs; all are dropped after the test."""
+    admin = create_engine(postgres_server, isolation_level="AUTOCOMMIT")
+    made: list[str] = []
+
+    def make() -> str:
+        made.append(f"thoughtgraph_test_{uuid.uuid4().hex[:12]}")
+        with admin.connect() as connection:
+            connection.execute(text(f"create database {made[-1]}"))
+        return make_url(postgres_server).set(database=made[-1]).render_as_string(hide_password=False)
+
+    yield make
+    with admin.connect() as connection:
+        for name in made:
+            connection.execute(text(f"drop database {name} with (force)"))
+    admin.dispose()
+
+
 @pytest.fixture(scope="module")
 def postgres_database(postgres_server: str) -> Iterator[str]:
     """URL of a PostgreSQL database for the tests of one file, dropped after them."""

@@ -1,6 +1,6 @@
 """Runs a search and kills itself with SIGKILL before or after the n-th store call; see test_crash.py.
 
-    python crash_child.py URL LOG COUNT_FILE MODE KILL_AT before|after
+python crash_child.py URL LOG COUNT_FILE MODE KILL_AT before|after
 """
 
 from __future__ import annotations
@@ -56,7 +56,11 @@ class KillingStore:
 
     def __getattr__(self, name: str) -> Any:
         real = getattr(self._store, name)
-        return self._shot(real) if name in ("create_run", "claim", "commit", "recorded", "finish", "grade") else real
+        return (
+            self._shot(real)
+            if name in ("create_run", "claim", "commit", "recorded", "finish", "grade")
+            else real
+        )
 
     def _shot(self, real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -89,7 +93,13 @@ async def main(url: str, log: str, count: str, mode: Any, kill_at: int, when: st
     model = LoggedModel(Path(log))
     own = Replacements(model=model, verifiers=(HashVerifier(),))
     settings = Settings(
-        task="text", model=model.name, scorer="none", tools=False, budget=Budget(model_calls=10), mode=mode, wave=WAVE
+        task="text",
+        model=model.name,
+        scorer="none",
+        tools=False,
+        budget=Budget(model_calls=10),
+        mode=mode,
+        wave=WAVE,
     )
     task = load_task("text")
     items = [Item(task.problem(question)) for question in PROBLEMS]

@@ -90,7 +90,9 @@ def digest(store: SqlStore, run: str) -> dict[str, Any]:
             "edges": sorted((e.parent, e.child, e.position) for e in graph.edges),
             "evaluations": {k: sorted(v, key=lambda e: e.id) for k, v in sorted(graph.evaluations.items())},
             "events": [_event(e.kind, e.subjects, e.detail) for e in told],
-            "result": None if result is None else (result.status, result.answer, result.thought, result.score, result.stopped),
+            "result": None
+            if result is None
+            else (result.status, result.answer, result.thought, result.score, result.stopped),
             "usage": None if result is None else replace(result.usage, seconds=0.0),
         }
     return units

@@ -24,7 +24,16 @@ POINTS = 25
 
 def run_child(url: str, folder: Path, mode: str = "lockstep", kill_at: int = 0, when: str = "before") -> int:
     """Run the child once and return its exit status."""
-    command = [sys.executable, str(CHILD), url, str(folder / "calls"), str(folder / "count"), mode, str(kill_at), when]
+    command = [
+        sys.executable,
+        str(CHILD),
+        url,
+        str(folder / "calls"),
+        str(folder / "count"),
+        mode,
+        str(kill_at),
+        when,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode in (0, -9), done.stderr
     return done.returncode
@@ -70,7 +79,9 @@ def test_a_killed_run_resumes_to_the_graph_of_an_uninterrupted_one(
     for place, point in enumerate(points):
         url, folder = fresh(engine, f"killed{point}")
         when = ("before", "after")[place % 2]
-        assert run_child(url, folder, kill_at=point, when=when) == -9, f"the run ended before store call {point}"
+        assert run_child(url, folder, kill_at=point, when=when) == -9, (
+            f"the run ended before store call {point}"
+        )
         assert run_child(url, folder) == 0
         store = SqlStore.open(url)
         assert digest(store, RUN) == expected, f"killed {when} store call {point}"

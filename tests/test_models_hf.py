@@ -1,10 +1,10 @@
 import asyncio
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -15,6 +15,11 @@ from thoughtgraph.agents.models.detokenize import TextStream
 from thoughtgraph.agents.models.hf import HFModel
 from thoughtgraph.graph.errors import ModelError, ModelUnavailableError, UserError
 
+# transformers is partly untyped
+Model: Any = LlamaForCausalLM
+Config: Any = LlamaConfig
+safetensors_torch: Any = safetensors.torch
+
 CORPUS = ["the cat sat on the mat\n", "a dog ate the hat and the rat\n", "naïve café — 24 = 4 * 6\n"] * 20
 TEMPLATE = (
     "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% if not loop.last %}|{% endif %}{% endfor %}"
@@ -22,12 +27,12 @@ TEMPLATE = (
 )
 
 
-def byte_tokenizer(template: str | None = None) -> PreTrainedTokenizerFast:
+def byte_tokenizer(template: str | None = None) -> Any:
     """A byte-level BPE: characters outside ASCII are several tokens, words one."""
-    tokenizer = Tokenizer(models.BPE())
+    tokenizer: Any = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
+    trainer: Any = trainers.BpeTrainer(
         vocab_size=320,
         special_tokens=["<pad>", "<eos>"],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
@@ -41,7 +46,7 @@ def byte_tokenizer(template: str | None = None) -> PreTrainedTokenizerFast:
 
 def save_model(folder: Path, template: str | None = None, **config: Any) -> Path:
     tokenizer = byte_tokenizer(template)
-    torch.manual_seed(0)
+    torch.manual_seed(0)  # pyright: ignore[reportUnknownMemberType]
     shape = {
         "vocab_size": len(tokenizer),
         "hidden_size": 32,
@@ -55,7 +60,7 @@ def save_model(folder: Path, template: str | None = None, **config: Any) -> Path
         "pad_token_id": 0,
         "bos_token_id": None,
     }
-    model = LlamaForCausalLM(LlamaConfig(**shape | config))
+    model = Model(Config(**shape | config))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -67,15 +72,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model(folder: Path) -> Iterator[HFModel]:
-    yield HFModel(folder, device="cpu", batch=16)
+def model(folder: Path) -> HFModel:
+    return HFModel(folder, device="cpu", batch=16)
 
 
 PROMPTS = ["the cat", "a", "the dog ate the hat and", "24 =", "naïve", "on the mat\n", "rat rat rat", "é"]
 
 
 def call(prompt: str, n: int = 1, **sampling: Any) -> GenerationCall:
-    return GenerationCall(prompt, Sampling(**{"max_tokens": 12, "temperature": 1.0} | sampling), n=n, seed=5)
+    parameters: dict[str, Any] = {"max_tokens": 12, "temperature": 1.0}
+    return GenerationCall(prompt, Sampling(**parameters | sampling), n=n, seed=5)
 
 
 async def ask(model: HFModel, *calls: GenerationCall) -> list[Generation]:
@@ -168,14 +174,14 @@ async def test_a_sample_ends_before_the_first_stop_string_wherever_token_boundar
 async def test_the_end_token_ends_a_sample_and_counts(folder: Path) -> None:
     model = HFModel(folder, device="cpu")
     [free] = (await ask(model, call("the cat", temperature=0, max_tokens=20)))[0].samples
-    ids = free.token_ids or ()
+    ids = list(free.token_ids or ())
     ends = ids[6]
     model.module.generation_config.eos_token_id = [1, ends]
     stopping = HFModel(save_again(model, folder.parent / "ends"), device="cpu")
     [sample] = (await ask(stopping, call("the cat", temperature=0, max_tokens=20)))[0].samples
     assert sample.finish == "end"
     assert sample.tokens == ids.index(ends) + 1
-    assert sample.token_ids == ids[: sample.tokens]
+    assert list(sample.token_ids or ()) == ids[: sample.tokens]
     assert len(sample.pieces or ()) == sample.tokens
     assert sample.text == "".join((sample.pieces or ())[:-1])
 
@@ -273,12 +279,10 @@ def test_what_cannot_be_loaded_is_said_in_one_line(folder: Path, tmp_path: Path)
 
 
 def test_weights_that_would_be_random_are_refused(tmp_path: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
     folder = save_model(tmp_path / "lacking")
-    weights = load_file(folder / "model.safetensors")
+    weights = safetensors_torch.load_file(folder / "model.safetensors")
     del weights["model.layers.1.mlp.up_proj.weight"]
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    safetensors_torch.save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelUnavailableError, match=r"lack 'model\.layers\.1\.mlp\.up_proj\.weight'"):
         HFModel(folder, device="cpu")
 
@@ -291,6 +295,10 @@ async def test_a_model_whose_output_is_not_a_number_fails_the_call(tmp_path: Pat
         [result] = await model.generate([call("the cat", temperature=temperature)])
         assert isinstance(result, ModelError)
         assert "NaN" in str(result)
+
+
+def listed(values: Any) -> list[Any]:
+    return values.tolist()
 
 
 def row(seed: int, temperature: float = 1.0, top_p: float = 1.0) -> Row:
@@ -316,7 +324,7 @@ def test_tokens_are_drawn_with_the_probabilities_asked_for(
     rows = [row(seed, temperature, top_p) for seed in range(count)]
     tokens, logprobs = choose(logits, rows)
     drawn = torch.bincount(tokens, minlength=4) / count
-    assert drawn.tolist() == pytest.approx(expected, abs=0.015)  # four standard errors
+    assert listed(drawn) == pytest.approx(expected, abs=0.015)  # four standard errors
     assert all((drawn == 0)[i] for i, p in enumerate(expected) if p == 0)
     assert torch.allclose(logprobs, logits[0][tokens])
 
@@ -326,4 +334,4 @@ def test_greedy_and_drawn_rows_mix() -> None:
     rows = [row(1, temperature=0), row(2), row(3, temperature=0)]
     tokens, _ = choose(logits, rows)
     [alone], _ = choose(logits[:1], [row(2)])
-    assert tokens.tolist() == [1, int(alone), 1]
+    assert listed(tokens) == [1, int(alone), 1]

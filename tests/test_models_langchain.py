@@ -6,6 +6,7 @@ from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
 from langchain_core.language_models.fake_chat_models import FakeListChatModel, GenericFakeChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatResult
+from pydantic import Field
 
 from thoughtgraph.agents.models.base import Generation, GenerationCall, Message, Sampling
 from thoughtgraph.agents.models.langchain import LangChainModel, load_langchain
@@ -16,7 +17,8 @@ ASK = (Message("system", "be brief"), Message("user", "hello"))
 
 
 def call(n: int = 1, prompt: Any = ASK, **sampling: Any) -> GenerationCall:
-    return GenerationCall(prompt, Sampling(**{"max_tokens": 9} | sampling), n=n)
+    parameters: dict[str, Any] = {"max_tokens": 9}
+    return GenerationCall(prompt, Sampling(**parameters | sampling), n=n)
 
 
 async def answer(model: LangChainModel, asked: GenerationCall) -> Generation:
@@ -63,8 +65,8 @@ async def test_without_usage_bytes_bound_the_tokens() -> None:
 class Recording(FakeListChatModel):
     """Keeps what it is asked, and fails with `error` if there is one."""
 
-    responses: list[str] = ["x"]
-    asked: list[dict[str, Any]] = []
+    responses: list[str] = Field(default=["x"])
+    asked: list[dict[str, Any]] = Field(default=[])
     error: Any = None
 
     async def _agenerate(
@@ -133,7 +135,7 @@ def test_a_spec_is_built_through_the_providers_package(monkeypatch: pytest.Monke
 
 async def test_samples_run_at_the_same_time() -> None:
     class Slow(FakeListChatModel):
-        responses: list[str] = ["x"]
+        responses: list[str] = Field(default=["x"])
 
         async def _agenerate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
             await asyncio.sleep(0.1)

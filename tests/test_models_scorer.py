@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, LlamaForTokenClassification, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM, LlamaForTokenClassification
 
 from thoughtgraph.agents.models.base import Trace
 from thoughtgraph.agents.models.step_scorer import HFStepScorer
@@ -12,13 +12,18 @@ from thoughtgraph.agents.models.trace_encoding import STEP_TAG, encode_trace, st
 from thoughtgraph.graph.errors import ModelError, ModelUnavailableError, UserError
 from thoughtgraph.training.tokenizer import build_tokenizer
 
+# transformers and torch are partly untyped
+Scorer: Any = LlamaForTokenClassification
+Policy: Any = LlamaForCausalLM
+Config: Any = LlamaConfig
+tokenizer: Any = build_tokenizer()
+
 QUESTION = "4 5 6 10 -> 24\n"
 STEPS = ("4 * 5 = 20 (left: 6 10 20)", "20 - 6 = 14 (left: 10 14)", "10 + 14 = 24 (left: 24)")
 
 
-def save_scorer(folder: Path, tokenizer: PreTrainedTokenizerFast | None = None, **config: Any) -> Path:
-    tokenizer = tokenizer or build_tokenizer()
-    torch.manual_seed(0)
+def save_scorer(folder: Path, **config: Any) -> Path:
+    torch.manual_seed(0)  # pyright: ignore[reportUnknownMemberType]
     shape = {
         "vocab_size": len(tokenizer),
         "hidden_size": 32,
@@ -32,7 +37,7 @@ def save_scorer(folder: Path, tokenizer: PreTrainedTokenizerFast | None = None, 
         "classifier_dropout": 0.0,
         "token_classification_bias": False,
     }
-    LlamaForTokenClassification(LlamaConfig(**shape | config)).save_pretrained(folder)
+    Scorer(Config(**shape | config)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
@@ -43,7 +48,6 @@ def scorer(tmp_path_factory: pytest.TempPathFactory) -> HFStepScorer:
 
 
 def test_a_trace_is_encoded_piece_by_piece_with_tags_by_id() -> None:
-    tokenizer = build_tokenizer()
     encoded = encode_trace(tokenizer, QUESTION, STEPS[:2])
     tag = step_tag_id(tokenizer)
     assert [encoded.ids[at] for at in encoded.tags] == [tag, tag]
@@ -56,7 +60,7 @@ def test_a_trace_is_encoded_piece_by_piece_with_tags_by_id() -> None:
 @pytest.mark.parametrize(("prompt", "steps"), [(QUESTION, ("4 + 5<|step|>",)), ("<|step|>\n", STEPS)])
 def test_text_cannot_smuggle_a_step_tag_in(prompt: str, steps: tuple[str, ...]) -> None:
     with pytest.raises(ModelError, match="spells the step tag"):
-        encode_trace(build_tokenizer(), prompt, steps)
+        encode_trace(tokenizer, prompt, steps)
 
 
 async def test_a_batch_scores_like_each_trace_alone_and_each_prefix_alone(scorer: HFStepScorer) -> None:
@@ -84,8 +88,8 @@ async def test_a_batch_scores_like_each_trace_alone_and_each_prefix_alone(scorer
 
 
 async def test_scores_are_the_sigmoid_of_the_head_at_the_tags(scorer: HFStepScorer, tmp_path: Path) -> None:
-    model = LlamaForTokenClassification.from_pretrained(save_scorer(tmp_path / "same")).eval()
-    encoded = encode_trace(build_tokenizer(), QUESTION, STEPS)
+    model = Scorer.from_pretrained(save_scorer(tmp_path / "same")).eval()
+    encoded = encode_trace(tokenizer, QUESTION, STEPS)
     with torch.inference_mode():
         logits = model(torch.tensor([encoded.ids])).logits[0, :, 0]
     expected = [1 / (1 + math.exp(-float(logits[at]))) for at in encoded.tags]
@@ -116,14 +120,14 @@ async def test_a_score_that_is_not_a_number_is_an_error(tmp_path: Path) -> None:
 def test_what_is_no_step_scorer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelUnavailableError, match="2 labels"):
         HFStepScorer(save_scorer(tmp_path / "two", num_labels=2), device="cpu")
-    config = LlamaForTokenClassification.from_pretrained(save_scorer(tmp_path / "one")).config
-    LlamaForCausalLM(config).save_pretrained(tmp_path / "policy")
-    build_tokenizer().save_pretrained(tmp_path / "policy")
+    config = Scorer.from_pretrained(save_scorer(tmp_path / "one")).config
+    Policy(config).save_pretrained(tmp_path / "policy")
+    tokenizer.save_pretrained(tmp_path / "policy")
     with pytest.raises(ModelUnavailableError, match=r"lack 'score\.weight'"):
         HFStepScorer(tmp_path / "policy", device="cpu")
 
 
-def test_a_tokenizer_without_the_tag_is_refused(tmp_path: Path) -> None:
+def test_a_tokenizer_without_the_tag_is_refused() -> None:
     class Untagged:
         def get_vocab(self) -> dict[str, int]:
             return {"a": 0}

@@ -70,6 +70,16 @@ def test_other_questions_are_refused_in_one_line_with_an_example(text: str) -> N
     assert len(str(caught.value)) < 250
 
 
+@given(st.text(max_size=60) | st.text(alphabet="0123456789 ,-=>", max_size=30))
+def test_any_text_is_a_question_or_a_user_error(text: str) -> None:
+    try:
+        question = DOMAIN.parse(text)
+    except UserError:
+        return
+    assert DOMAIN.parse(question) == question
+    assert DOMAIN.read(question, []).state == question
+
+
 def test_prompt_is_question_and_steps_a_line_each() -> None:
     assert DOMAIN.prompt(QUESTION, STEPS[:1]) == "4 5 6 10 -> 24\n4 * 5 = 20 (left: 6 10 20)\n"
 

@@ -25,7 +25,7 @@ def solutions() -> list[Solution]:
         data_file("24.csv")
     except UserError as error:
         pytest.skip(str(error))
-    return NumbersData(seed=5).chunk(0, 6000)
+    return NumbersData(seed=5).chunk(0, 3000)
 
 
 def test_no_four_numbers_held_out_are_ever_met(solutions: list[Solution]) -> None:
@@ -40,7 +40,7 @@ def test_no_four_numbers_held_out_are_ever_met(solutions: list[Solution]) -> Non
             state = parse_puzzle(line).state if step is None else step.left
             if len(state) == 4 and all(value.denominator == 1 for value in state):
                 met.add(tuple(sorted(int(value) for value in state)))
-    assert len(met) > 2000
+    assert len(met) > 1200
     assert not met & forbidden
 
 
@@ -54,10 +54,10 @@ def test_the_filter_sees_starts_and_states_on_the_way() -> None:
     assert not touches(Solution(Puzzle((4, 5, 6, 11)), ()), forbidden)
 
 
-def test_the_filter_is_needed_and_used(solutions: list[Solution], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_filter_is_needed(solutions: list[Solution]) -> None:
     data = NumbersData(seed=5)
     data.forbidden = frozenset()
-    assert any(touches(solution, held_out()) for solution in data.chunk(0, 6000))
+    assert any(touches(solution, held_out()) for solution in data.chunk(0, 400))
 
 
 def test_every_solution_is_exact_and_reaches_its_target(solutions: list[Solution]) -> None:
@@ -71,7 +71,7 @@ def test_every_solution_is_exact_and_reaches_its_target(solutions: list[Solution
 
 def test_countdown_problems_of_other_splits_are_left_out(solutions: list[Solution]) -> None:
     other = [s.puzzle.numbers for s in solutions if s.puzzle.target != 24]
-    assert len(other) > 1000
+    assert len(other) > 600
     assert {countdown_split(numbers) for numbers in other} == {"train"}
 
 
@@ -113,31 +113,16 @@ def _ids(text: str) -> list[int]:
     return cast("list[int]", TOKENIZER(text)["input_ids"])
 
 
+def _decoded(ids: list[int]) -> str:
+    return str(TOKENIZER.decode(ids, skip_special_tokens=True))  # pyright: ignore[reportUnknownMemberType]
+
+
 def test_tokens_of_a_step() -> None:
     tokens = TOKENIZER.convert_ids_to_tokens(_ids("4 6 120 -> 24\n-3 * 8/3 = -8 (left: -8 1024)\n"))
-    assert tokens == (
-        ["<bos>", "4", " ", "6", " ", "120", " -> ", "24", "\n"]
-        + [
-            "-",
-            "3",
-            " * ",
-            "8",
-            "/",
-            "3",
-            " = ",
-            "-",
-            "8",
-            " (left: ",
-            "-",
-            "8",
-            " ",
-            "1",
-            "0",
-            "2",
-            "4",
-            STEP_END,
-        ]
-    )
+    question = ["<bos>", "4", " ", "6", " ", "120", " -> ", "24", "\n"]
+    equation = ["-", "3", " * ", "8", "/", "3", " = ", "-", "8"]
+    left = [" (left: ", "-", "8", " ", "1", "0", "2", "4", STEP_END]
+    assert tokens == [*question, *equation, *left]
     assert len(_ids("4 * 5 = 20 (left: 6 10 20)\n")) == 1 + 12
 
 
@@ -146,21 +131,22 @@ def test_special_tokens_have_their_places() -> None:
     assert (TOKENIZER.pad_token_id, TOKENIZER.bos_token_id, TOKENIZER.eos_token_id) == (0, 1, 2)
     assert len(TOKENIZER) == len(SPECIAL) + len(PUNCTUATION) + 1000
     assert STEP in TOKENIZER.all_special_tokens
-    assert TOKENIZER.decode([4], skip_special_tokens=True) == ""
+    assert _decoded([4]) == ""
 
 
 _VALUES = st.fractions(min_value=-2000, max_value=2000, max_denominator=1200).map(str)
-_STEPS = st.builds(
-    lambda a, sign, b, c, left: f"{a} {sign} {b} = {c} (left: {' '.join(left)})\n",
-    _VALUES, st.sampled_from("+-*/"), _VALUES, _VALUES, st.lists(_VALUES, min_size=1, max_size=5),
-)  # fmt: skip
 
 
-@given(st.lists(st.integers(-5000, 5000), min_size=3, max_size=6), st.lists(_STEPS, max_size=5))
+@st.composite
+def step_lines(draw: st.DrawFn) -> str:
+    first, second, result, *left = draw(st.lists(_VALUES, min_size=4, max_size=8))
+    return f"{first} {draw(st.sampled_from('+-*/'))} {second} = {result} (left: {' '.join(left)})\n"
+
+
+@given(st.lists(st.integers(-5000, 5000), min_size=3, max_size=6), st.lists(step_lines(), max_size=5))
 def test_decoding_is_exact(numbers: list[int], steps: list[str]) -> None:
     text = f"{Puzzle(tuple(sorted(numbers)), numbers[0])}\n{''.join(steps)}"
     ids = _ids(text)
     assert TOKENIZER.unk_token_id not in ids
-    assert TOKENIZER.decode(ids, skip_special_tokens=True) == text
-    parts = "".join(str(TOKENIZER.decode([i])) for i in ids[1:])
-    assert parts == text
+    assert _decoded(ids) == text
+    assert "".join(_decoded([i]) for i in ids) == text

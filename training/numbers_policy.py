@@ -273,8 +273,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from .numbers_eval import evaluate, load_policy  # after training, which does not need it
 
     model, tokenizer = load_policy(recipe.out)
+    length_of_run = f"--steps {recipe.steps}" if recipe.steps else f"--minutes {recipe.minutes:g}"
     metrics = {
-        "command": f"python -m thoughtgraph.training.numbers_policy {' '.join(arguments or sys.argv[1:])}",
+        "command": f"python -m thoughtgraph.training.numbers_policy {length_of_run} --seed {recipe.seed} --out OUT",
         "steps": trainer.step,
         "seconds": round(trainer.seconds),
         "seed": recipe.seed,
