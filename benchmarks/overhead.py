@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from thoughtgraph import Budget, ScriptedModel
 from thoughtgraph.agents.generator import StepGenerator
@@ -66,7 +67,8 @@ async def measure(thoughts: int, branching: int, folder: Path) -> dict[str, floa
     """Search once and return the figures."""
     path = folder / "overhead.db"
     store = SqlStore.open(str(path))
-    machine, host = build(setup(store, thoughts, branching))
+    built, host = build(setup(store, thoughts, branching))
+    machine: Any = built  # its stream is typed as a union over all stream modes
     marks: list[tuple[int, float]] = [(1, time.perf_counter())]
     async for update in machine.astream({"question": "How much?"}, stream_mode="updates"):
         if "generate" in update:
@@ -94,7 +96,9 @@ def _pace(marks: Sequence[tuple[int, float]], made: int, start: float, end: floa
 
 def main() -> None:
     """Measure and print; with --out also store."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--thoughts", type=int, default=5000)
     parser.add_argument("--branching", type=int, default=4, help="thoughts a request")
     parser.add_argument("--repeat", type=int, default=3, help="the median of this many is reported")

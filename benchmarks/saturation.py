@@ -30,7 +30,9 @@ from thoughtgraph.tasks.registry import load_task
 from thoughtgraph.tasks.runner import Runner
 
 
-async def measure(mode: Literal["lockstep", "rolling"], problems: int, slots: int, calls: int, wave: int) -> float:
+async def measure(
+    mode: Literal["lockstep", "rolling"], problems: int, slots: int, calls: int, wave: int
+) -> float:
     """Return the share of slot-time that was busy, in [0, 1]."""
     task = load_task("text")
     model = LatencyModel(ScriptedModel(step_texts), mean=0.02, sigma=0.8, slots=slots)
@@ -61,7 +63,9 @@ async def measure(mode: Literal["lockstep", "rolling"], problems: int, slots: in
 
 def main() -> None:
     """Measure both modes in one run and print; with --out also store."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--problems", type=int, default=32)
     parser.add_argument("--slots", type=int, default=32)
     parser.add_argument("--calls", type=int, default=150, help="model calls a problem")

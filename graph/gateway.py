@@ -16,6 +16,7 @@ from ..agents.models.base import Generation, GenerationCall, LanguageModel, Scor
 from ..agents.models.codec import generation_from_json, generation_to_json
 from ..agents.models.scheduler import Scheduler
 from ..agents.protocols import Observation
+from ..storage.sanitise import sanitise
 from ..tools.base import Tool
 from .budget import Meter, Reservation
 from .errors import ModelError, ModelUnavailableError, ToolError
@@ -178,9 +179,9 @@ class RequestGateway:
         started = time.perf_counter()
         try:
             reply = await tool.call(arguments)
-            result, error, ok = reply.text, None, reply.ok
+            result, error, ok = sanitise(reply.text), None, reply.ok
         except ToolError as failure:
-            result, error, ok = None, str(failure), None
+            result, error, ok = None, sanitise(str(failure)), None
         seconds = time.perf_counter() - started
         return ToolCall(
             call_id, self._request, thought, tool.name, dict(arguments), result, error, ok, seconds

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from ..agents.protocols import Judgement, Proposal, Subject
+from ..storage.sanitise import sanitise
 from .domain import Domain
 from .ids import address
 from .records import Evaluation, Operator, Problem, Request, Thought
@@ -33,7 +34,8 @@ def grow(
     """Turn proposals into thoughts, parents before children.
 
     A thought's id is the content address of (run, parents, operator, agent, model call, sample index): the call's id covers prompt, model and
-    sampling parameters, the parents cover the problem. Steps beyond the domain's limit, and steps after a terminal one, are cut off.
+    sampling parameters, the parents cover the problem. Steps beyond the domain's limit, and steps after a terminal one, are cut off. Text is made
+    fit for the store here, so that a resumed search reads what the interrupted one read.
     """
     thoughts: list[Thought] = []
     base = subjects[0]
@@ -42,14 +44,15 @@ def grow(
         parents, steps, depth = request.subjects, list(base.steps), base.thought.depth
         for draft in proposal.steps:
             depth += 1
-            steps.append(draft.text)
+            text = sanitise(draft.text)
+            steps.append(text)
             reading = domain.read(question, steps)
             terminal = reading.terminal or depth >= domain.max_steps
             thought = Thought(
                 id=address("thought", run, parents, request.operator, agent, proposal.call, proposal.sample),
                 parents=parents,
                 operator=request.operator,
-                text=draft.text,
+                text=text,
                 depth=depth,
                 request=request.id,
                 sample=proposal.sample,
@@ -81,8 +84,8 @@ def evaluation_of(thought: str, source: str, request: str, judgement: Judgement)
         kind=judgement.kind,
         source=source,
         value=value,
-        error=error,
-        text=judgement.text,
+        error=None if error is None else sanitise(error),
+        text=None if judgement.text is None else sanitise(judgement.text),
         rollouts=judgement.rollouts,
         successes=judgement.successes,
         request=request,

@@ -8,6 +8,7 @@ import socket
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
@@ -79,6 +80,13 @@ def is_dead(worker: str) -> bool:
     return False
 
 
+def evict_dead(store: Store, run: str) -> None:
+    """Take units over from processes of this host that were killed, without waiting for their leases to expire."""
+    for worker in store.workers(run):
+        if is_dead(worker):
+            store.evict(run, worker)
+
+
 class Host:
     """Opens sessions, keeps their leases alive, and runs store calls off the event loop."""
 
@@ -86,6 +94,8 @@ class Host:
         self.setup = setup
         self._sessions: dict[tuple[str, str], Session] = {}
         self._heartbeats: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._entrusted: set[tuple[str, str]] = set()
+        """Units whose lease the caller of `open` brought, and gives back."""
         self._schedulers: WeakKeyDictionary[asyncio.AbstractEventLoop, Scheduler] = WeakKeyDictionary()
         self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="thoughtgraph-store")
 
@@ -120,24 +130,28 @@ class Host:
     async def open(self, run: str, problem: str, lease: Lease | None = None) -> Session:
         """Return the session of a unit: the live one, or one rebuilt from the store under a lease.
 
+        Args:
+            run: id of the run.
+            problem: id of the problem.
+            lease: the caller's own lease on the unit, which stays the caller's to give back; by default one is claimed here.
+
         Raises:
             LeaseLostError: if another worker holds the unit.
         """
         session = self.live(run, problem)
         if session is not None:
             return session
-        store, setup = self.setup.store, self.setup
+        key, entrusted = (run, problem), lease is not None
         if lease is None:
-            lease = await self.call(store.claim, run, setup.worker, setup.lease_seconds, problem)
-        if lease is None:
-            raise LeaseLostError(f"problem {problem} of run {run} is finished or held by another worker")
-        recorded = await self.call(store.recorded, lease)
+            lease = await self._claim(run, problem)
+        recorded = await self.call(self.setup.store.recorded, lease)
         session = self._session(lease, recorded.usage)
         session.replay(recorded)
         if not recorded.outcomes:
             session.save(thoughts=(session.root,))
-        key = (run, problem)
         self._sessions[key] = session
+        if entrusted:
+            self._entrusted.add(key)
         self._heartbeats[key] = asyncio.create_task(self._beat(lease))
         return session
 
@@ -148,6 +162,7 @@ class Host:
             await session.close(patience)
         finally:
             self._sessions.pop(key, None)
+            self._entrusted.discard(key)
             beat = self._heartbeats.pop(key, None)
             if beat is not None:
                 beat.cancel()
@@ -159,6 +174,12 @@ class Host:
             await self.close(session, patience)
             await self.call(self.setup.store.release, session.lease)
 
+    async def let_go(self, run: str, problem: str) -> None:
+        """Abandon a unit whose lease was claimed here, whatever the store says to it."""
+        if (run, problem) not in self._entrusted:
+            with suppress(StoreError):
+                await self.abandon(run, problem)
+
     def cancel_calls(self) -> None:
         """Cancel every call under way: the end of patience in a drain."""
         for session in self._sessions.values():
@@ -168,6 +189,17 @@ class Host:
     def shutdown(self) -> None:
         """Let go of the threads."""
         self._threads.shutdown(wait=False)
+
+    async def _claim(self, run: str, problem: str) -> Lease:
+        store, setup = self.setup.store, self.setup
+        claim = (store.claim, run, setup.worker, setup.lease_seconds, problem)
+        lease = await self.call(*claim)
+        if lease is None:
+            await self.call(evict_dead, store, run)
+            lease = await self.call(*claim)
+        if lease is None:
+            raise LeaseLostError(f"problem {problem} of run {run} is finished or held by another worker")
+        return lease
 
     def _session(self, lease: Lease, spent: Usage) -> Session:
         setup = self.setup

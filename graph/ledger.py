@@ -176,3 +176,15 @@ class Store(Protocol):
     def release(self, lease: Lease) -> None:
         """Give the lease back with the unit unfinished, for a later resume."""
         ...
+
+    def result(self, run: str, problem: str) -> UnitResult | None:
+        """Return how a unit ended, by full ids; None while it has not."""
+        ...
+
+    def workers(self, run: str) -> list[str]:
+        """Return the workers that hold leases on units of a run."""
+        ...
+
+    def evict(self, run: str, worker: str) -> int:
+        """End a dead worker's leases on a run now, and return how many there were."""
+        ...

@@ -11,9 +11,9 @@ ask, `update` its tell; what agents do in between goes through their gateway. St
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import pairwise
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.config import get_stream_writer
@@ -26,7 +26,8 @@ from .errors import UserError
 from .host import Host, Setup
 from .judging import act, judge, propose
 from .ledger import UnitResult
-from .records import Budget, Evaluation, Operator, Outcome, Request
+from .records import Budget, Request
+from .review import absorb, shown, verdict
 from .session import Session, Work
 from .state import MachineInput, MachineOutput, MachineState
 
@@ -66,14 +67,20 @@ class Nodes:
         for request in requests:
             session.tasks[request.id] = asyncio.create_task(propose(session, request))
         selected = [request.id for request in requests]
-        return update | {"selected": selected, "in_flight": list(session.tasks), "step": update["step"] + 1}
+        return update | {
+            "selected": selected,
+            "in_flight": list(session.tasks),
+            "step": update["step"] + 1,
+            "stopped": session.stopped or "",
+        }
 
     async def generate(self, state: LiveState) -> Update:
         """Wait for the wave (lockstep), or for whatever comes back first (rolling)."""
         session = await self._session(state)
         tasks = list(session.tasks.items())
         if tasks:
-            when = asyncio.ALL_COMPLETED if self.setup.mode == "lockstep" else asyncio.FIRST_COMPLETED
+            together = self.setup.mode == "lockstep" or session.stopped is not None
+            when = asyncio.ALL_COMPLETED if together else asyncio.FIRST_COMPLETED
             left = session.meter.seconds_left
             await asyncio.wait([task for _, task in tasks], timeout=left, return_when=when)
             if left is not None and session.meter.seconds_left == 0.0:
@@ -85,7 +92,7 @@ class Nodes:
             session.wave.sort(key=lambda work: work.arrival)
         session.purse.settle()
         thoughts = [thought for work in session.wave for thought in work.thoughts]
-        _emit("generated", session, thoughts=[thought.id for thought in thoughts])
+        _emit("generated", *session.unit, thoughts=[thought.id for thought in thoughts])
         return {
             "wave": [work.request.id for work in session.wave],
             "in_flight": list(session.tasks),
@@ -126,62 +133,69 @@ class Nodes:
         await session.writer.flushed()
         self._check_budget(session)
         usage = session.meter.usage.as_dict()
-        _emit("updated", session, thoughts=len(session.thoughts), usage=usage)
-        return {"wave": [], "usage": usage}
+        _emit("updated", *session.unit, thoughts=len(session.thoughts), usage=usage)
+        return {"wave": [], "usage": usage, "stopped": session.stopped or ""}
 
     async def review(self, state: LiveState) -> Update:
-        """Show the answer to a person: `accept`, `continue`, or `{"reject": REASON}`, which refutes it."""
+        """Show the answer to a person, who accepts it, rejects it or has the search continue; see `review.py`.
+
+        There is nothing to review where no finished solution is left.
+        """
         session = await self._session(state)
         answer = session.answer()
-        asked = {
-            "question": session.problem.question,
-            "answer": answer.text if answer else None,
-            "score": answer.score if answer else None,
-            "thought": answer.thought if answer else None,
-            "steps": list(session.subject(answer.thought).steps) if answer else [],
-            "choices": ["accept", "continue", {"reject": "the reason"}],
-        }
-        decision: Any = interrupt(asked)
-        if decision == "accept":
+        if answer is None or answer.text is None:
             return {"status": "finished"}
-        reason = cast(dict[str, Any], decision).get("reject") if isinstance(decision, dict) else None
-        if reason is not None and answer is not None:
-            _reject(session, answer.thought, str(reason))
-            await session.writer.flushed()
-        elif decision != "continue":
-            raise UserError(
-                f"the review was answered with {decision!r}; answer accept, continue or {{'reject': reason}}"
-            )
-        exhausted = session.stopped is not None or decision == "continue"
-        return {"status": "finished" if exhausted else "searching"}
+        reply: Any = interrupt(shown(session, answer))
+        step = state.get("step", 0)
+        evaluation = verdict(session, answer, reply, step)
+        if evaluation is None:
+            return {"status": "finished"}
+        absorb(session, evaluation, step)
+        await session.writer.flushed()
+        return {"status": "searching"}
 
     async def finalize(self, state: LiveState) -> Update:
-        """Record the best answer and end the search."""
-        session = await self._session(state)
-        answer = session.answer()
-        session.save(events=session.drained_operations())
-        usage = session.meter.usage
-        result = UnitResult(
-            status="answered" if answer is not None and answer.text is not None else "no_answer",
-            answer=answer.text if answer else None,
-            thought=answer.thought if answer else None,
-            score=answer.score if answer else None,
-            stopped=session.stopped or "finished",
-            usage=usage,
-        )
-        await self.host.close(session)
-        await self.host.call(self.setup.store.finish, session.lease, result)
-        _emit("finished", session, answer=result.answer, stopped=result.stopped, usage=usage.as_dict())
+        """Record the best answer and end the search; after a crash the result may be on record already."""
+        run, problem = state.get("run", ""), state.get("problem", "")
+        result: UnitResult | None = None
+        if self.host.live(run, problem) is None:
+            result = await self.host.call(self.setup.store.result, run, problem)
+        if result is None:
+            session = await self._session(state)
+            result = _result(session)
+            session.save(events=session.drained_operations())
+            await self.host.close(session)
+            await self.host.call(self.setup.store.finish, session.lease, result)
+        usage = result.usage.as_dict()
+        _emit("finished", run, problem, answer=result.answer, stopped=result.stopped, usage=usage)
         return {
             "status": "finished",
             "answer": result.answer,
             "score": result.score,
             "stopped": result.stopped,
-            "usage": usage.as_dict(),
+            "usage": usage,
             "best": result.thought,
             "selected": [],
             "in_flight": [],
         }
+
+    def guarded(
+        self, node: Callable[[LiveState], Awaitable[Update]]
+    ) -> Callable[[LiveState], Awaitable[Update]]:
+        """Return the node, giving the search back if it does not come to its end.
+
+        An interrupt may wait for days, a cancelled or failed machine may never be resumed, and a resume may come in another process: none of them
+        may keep the lease, or go on paying for calls that nobody waits for. A resume rebuilds the session from the store.
+        """
+
+        async def run(state: LiveState) -> Update:
+            try:
+                return await node(state)
+            except BaseException:
+                await self.host.let_go(state.get("run") or "", state.get("problem") or "")
+                raise
+
+        return run
 
     def after_select(self, state: LiveState) -> str:
         """Go on while something is under way; otherwise the search is over."""
@@ -207,23 +221,30 @@ class Nodes:
 
     async def _session(self, state: LiveState) -> Session:
         """Return the live session; after a restart in mid-wave it is rebuilt, and the wave is asked again."""
-        return await self.host.open(state.get("run", ""), state.get("problem", ""))
+        session = await self.host.open(state.get("run", ""), state.get("problem", ""))
+        if state.get("stopped"):
+            session.stop(state.get("stopped", ""))
+        return session
 
     async def _open(self, state: LiveState) -> tuple[Session, Update]:
         run, problem, question = state.get("run"), state.get("problem"), state.get("question")
-        if state.get("status") == "searching" and run and problem:
-            return await self.host.open(run, problem), {"step": state.get("step", 0)}
         if question is not None:
+            if state.get("status") == "searching":
+                await self.host.let_go(run or "", problem or "")
             run, opened = await self.host.open_run(question)
             problem = opened.id
+        elif state.get("status") == "searching":
+            return await self._session(state), {"step": state.get("step", 0)}
         if not run or not problem:
             raise UserError(
                 "start the machine with {'question': …}, or with the run and problem of a unit in the store"
             )
         session = await self.host.open(run, problem)
-        _emit("opened", session, question=session.problem.question)
+        _emit("opened", run, problem, question=session.problem.question)
         fresh: Update = {"run": run, "problem": problem, "status": "searching", "step": 0, "wave": []}
-        return session, fresh | {"answer": None, "score": None, "best": None, "thoughts": 1, "stopped": ""}
+        # the question is used up: what comes next on this thread is another one, or a resume
+        fresh |= {"question": None, "answer": None, "score": None, "best": None, "thoughts": 1}
+        return session, fresh
 
 
 def build(
@@ -234,19 +255,19 @@ def build(
     nodes = Nodes(host)
     team = setup.team
     stages: list[tuple[str, bool, Callable[..., Any]]] = [
-        ("act", bool(team.tool_users), nodes.act),
-        ("verify", bool(team.verifiers), nodes.verify),
-        ("critique", bool(team.critics), nodes.critique),
+        ("act", bool(team.tool_users), nodes.guarded(nodes.act)),
+        ("verify", bool(team.verifiers), nodes.guarded(nodes.verify)),
+        ("critique", bool(team.critics), nodes.guarded(nodes.critique)),
     ]
     # Any: the overloads of add_node are only partially typed, which strict pyright reports at every call
     graph: Any = StateGraph(LiveState, input_schema=MachineInput, output_schema=MachineOutput)
-    graph.add_node("select", nodes.select)
-    graph.add_node("generate", nodes.generate)
-    graph.add_node("update", nodes.update)
-    graph.add_node("finalize", nodes.finalize)
+    graph.add_node("select", nodes.guarded(nodes.select))
+    graph.add_node("generate", nodes.guarded(nodes.generate))
+    graph.add_node("update", nodes.guarded(nodes.update))
+    graph.add_node("finalize", nodes.guarded(nodes.finalize))
     over = ["finalize"]
     if setup.review == "answer":
-        graph.add_node("review", nodes.review)
+        graph.add_node("review", nodes.guarded(nodes.review))
         graph.add_conditional_edges("review", nodes.after_review, ["select", "finalize"])
         over = ["review"]
     graph.add_edge(START, "select")
@@ -292,15 +313,19 @@ def _collect(session: Session, name: str, task: asyncio.Task[Work]) -> Work | No
     return task.result()
 
 
-def _reject(session: Session, thought: str, reason: str) -> None:
-    """Record a person's rejection as a verdict that refutes the thought, and tell the strategy."""
-    request = Request(Operator.EVALUATE, (thought,), n=0)
-    verdict = Evaluation(thought, "rule", "person", value=0.0, text=reason, request=request.id)
-    work = Work(request, session.gateway(request), [session.thoughts[thought]], [verdict])
-    session.absorb(Outcome(request, (), (verdict,)))
-    session.save(evaluations=[verdict], events=[session.told(work), *session.drained_operations()])
+def _result(session: Session) -> UnitResult:
+    """Return what the search ends with."""
+    answer = session.answer()
+    return UnitResult(
+        status="answered" if answer is not None and answer.text is not None else "no_answer",
+        answer=answer.text if answer else None,
+        thought=answer.thought if answer else None,
+        score=answer.score if answer else None,
+        stopped=session.stopped or "finished",
+        usage=session.meter.usage,
+    )
 
 
-def _emit(kind: str, session: Session, **detail: Any) -> None:
+def _emit(kind: str, run: str, problem: str, **detail: Any) -> None:
     """Stream a typed event to whoever listens (`stream_mode="custom"`)."""
-    get_stream_writer()({"event": kind, "run": session.lease.run, "problem": session.problem.id, **detail})
+    get_stream_writer()({"event": kind, "run": run, "problem": problem, **detail})

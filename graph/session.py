@@ -82,6 +82,11 @@ class Session:
         return self.lease.problem
 
     @property
+    def unit(self) -> tuple[str, str]:
+        """Run and problem, by id."""
+        return self.lease.run, self.lease.problem.id
+
+    @property
     def meter(self) -> Meter:
         """What the search may still pay."""
         return self.purse.meter

@@ -24,7 +24,7 @@ from ..graph.ledger import Commit, Lease, Recorded, RunSpec, UnitResult
 from ..graph.records import Evaluation, Problem
 from .database import Database, open_database
 from .events import keyed_events
-from .read import resolve_run, run_spec
+from .read import read_unit, resolve_run, run_spec
 from .replay import recorded_unit
 from .rows import edge_rows, evaluation_rows, event_rows, model_call_rows, thought_rows, tool_call_rows
 from .sanitise import sanitise
@@ -116,6 +116,10 @@ class SqlStore:
     def recorded(self, lease: Lease) -> Recorded:
         """Return what is recorded of a unit."""
         return recorded_unit(self.database, lease.run, lease.problem.id)
+
+    def result(self, run: str, problem: str) -> UnitResult | None:
+        """Return how a unit ended, by full ids; None while it has not. Raises UserError if there is no such unit."""
+        return read_unit(self.database, run, problem).result
 
     def finish(self, lease: Lease, result: UnitResult) -> None:
         """Record how the unit ended and give the lease back; raises LeaseLostError if it was fenced off."""

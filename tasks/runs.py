@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..graph.errors import UserError
-from ..graph.host import is_dead
+from ..graph.host import evict_dead
 from ..graph.ledger import RunSpec
 from ..graph.machine import build
 from ..graph.records import Usage
@@ -120,19 +120,12 @@ async def _search(
     task = load_task(settings.task)
     runner = Runner(machine, host, task, spec.id, items, watch.drain, watch.on_end, watch.on_event)
     try:
-        await asyncio.to_thread(_evict_dead, store, spec.id)
+        await asyncio.to_thread(evict_dead, store, spec.id)
         await runner.search_all(parallel)
         await asyncio.to_thread(_grade_rest, store, task, spec.id, items)
     finally:
         host.shutdown()
     return await asyncio.to_thread(summarise, store, spec.id)
-
-
-def _evict_dead(store: SqlStore, run: str) -> None:
-    """Take units over from processes of this host that were killed, without waiting for their leases to expire."""
-    for worker in store.workers(run):
-        if is_dead(worker):
-            store.evict(run, worker)
 
 
 def _grade_rest(store: SqlStore, task: Task, run: str, items: Mapping[str, Item]) -> None:

@@ -64,6 +64,7 @@ class Settings:
             raise UserError(
                 f"the run was made with settings unknown here: {', '.join(sorted(unknown))}; upgrade thoughtgraph"
             )
-        return cls(
-            **{**values, "budget": Budget(**values["budget"]), "custom": tuple(values.get("custom", ()))}
-        )
+        known: dict[str, Any] = dict(values)
+        known["budget"] = Budget(**known["budget"])
+        known["custom"] = tuple(known.get("custom", ()))
+        return cls(**known)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from thoughtgraph.storage.store import SqlStore
 from thoughtgraph.tasks.registry import load_task
 from thoughtgraph.tasks.settings import Settings
 
-from .cli_world import Cli, Done, model_server
+from .cli_world import Cli, Done, environment, model_server
 
 USAGE = {
     "prompt_tokens",
@@ -91,10 +92,20 @@ def test_a_model_that_stops_answering_leaves_a_run_to_resume(cli: Cli) -> None:
     error, note = done.err.splitlines()
     assert error.startswith("error: the script gave 0 of 1 outputs")
     assert note.startswith("resume with: thoughtgraph resume ")
-    script: dict[str, Any] = json.loads(Path(cli.script).read_text())
-    solution = ["5 / 1 = 5 (left: 5 5 5)\n5 * 5 = 25 (left: 5 25)\n5 - 25 = 24 (left: 24)\n"]
-    Path(cli.script).write_text(json.dumps(script | {"1 5 5 5 -> 24\n": solution}))
-    del cli  # the registry keeps a model once loaded, so another process has to go on
+    solution = "5 / 1 = 5 (left: 5 5 5)\n5 * 5 = 25 (left: 5 25)\n25 - 5 = 20 (left: 20)\n"
+    Path(cli.script).write_text(json.dumps({"1 5 5 5 -> 24\n": [solution]}))
+    # a process of its own, for this one keeps a model once it is loaded
+    again = subprocess.run(
+        [sys.executable, "-m", *note.removeprefix("resume with: ").split(), "--json"],
+        env=environment(THOUGHTGRAPH_DB=cli.db),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert again.returncode == 0, again.stderr
+    record = json.loads(again.stdout)
+    assert (record["finished"], record["solved"], record["usage"]["model_calls"]) == (1, 0, 1)
 
 
 def test_run_over_a_file(cli: Cli) -> None:

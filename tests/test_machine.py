@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,10 @@ from searches import HashVerifier, digest, make_setup, scripted_steps
 
 from thoughtgraph.agents.models.base import Generation, GenerationCall, Price
 from thoughtgraph.agents.models.latency import LatencyModel
-from thoughtgraph.agents.models.scripted import ScriptedModel
+from thoughtgraph.agents.models.scripted import ScriptedModel, ScriptedScorer
 from thoughtgraph.agents.protocols import Gateway, Judgement, Proposal, Subject
 from thoughtgraph.agents.team import Team
+from thoughtgraph.agents.verifier import StepScoreVerifier
 from thoughtgraph.graph.errors import AgentError, ModelError, ModelUnavailableError, UserError
 from thoughtgraph.graph.host import Setup
 from thoughtgraph.graph.ledger import RunSpec
@@ -31,6 +32,7 @@ from thoughtgraph.storage.read import list_units, unit_graph, unit_model_calls
 from thoughtgraph.storage.store import SqlStore
 from thoughtgraph.tasks.registry import load_task
 from thoughtgraph.tasks.runner import Drain, Runner
+from thoughtgraph.tasks.text import TextDomain
 
 SCHEMES = sorted(schemes())
 TASK = load_task("text")
@@ -134,16 +136,10 @@ def test_no_budget_is_ever_exceeded(scheme: str, mode: Any, limits: dict[str, fl
 
 
 async def test_verifier_and_tool_calls_are_budgeted_and_what_is_left_unscored_is_not_a_zero() -> None:
-    from thoughtgraph.agents.models.scripted import ScriptedScorer
-    from thoughtgraph.agents.verifier import StepScoreVerifier
-    from thoughtgraph.tasks.text import TextDomain
-
     scorer = ScriptedScorer(lambda trace: [0.5] * len(trace.steps))
     store = in_memory()
     setup = make_setup(store, "best_of_n", {"n": 6, "block": 6}, run="r", budget=Budget(verifier_calls=4))
     team = Team(setup.team.generator, verifiers=(StepScoreVerifier(scorer, TextDomain()),))
-    from dataclasses import replace
-
     [end] = await search_all(replace(setup, team=team), ["question"], 1)
     assert end.usage.verifier_calls == 4
     assert end.stopped == "budget:verifier_calls"
@@ -193,8 +189,6 @@ class Raising(HashVerifier):
 async def test_a_failed_evaluation_is_recorded_with_its_reason_and_never_wins(
     scheme: str, verifier: Any
 ) -> None:
-    from dataclasses import replace
-
     store = in_memory()
     setup = make_setup(store, scheme, run="r")
     await search_all(replace(setup, team=Team(setup.team.generator, verifiers=(verifier,))), ["question"], 1)
@@ -263,8 +257,6 @@ class Greedy:
 
 async def test_an_agent_that_breaks_its_contract_fails_its_unit_by_name() -> None:
     store = in_memory()
-    from dataclasses import replace
-
     setup = make_setup(store, run="r")
     [end] = await search_all(replace(setup, team=Team(Greedy())), ["question"], 1)
     assert "'greedy' returned 5 proposals where 4 were asked" in str(end.error)
@@ -279,23 +271,23 @@ async def test_a_drained_run_loses_nothing_and_resumes_to_the_whole(mode: Any) -
     whole = in_memory()
     await search_all(make_setup(whole, run="same", mode=mode), questions, 2)
     store, drain = in_memory(), Drain()
-    slow = LatencyModel(ScriptedModel(scripted_steps), mean=0.02, sigma=0.5)
+    first = ScriptedModel(scripted_steps)
+    slow = LatencyModel(first, mean=0.02, sigma=0.5)
     asyncio.get_running_loop().call_later(0.1, drain.request)
     ends = await search_all(make_setup(store, run="same", mode=mode, model=slow), questions, 2, drain)
     assert len(ends) < 3
     assert not [unit for unit in list_units(store.database, "same") if unit.status == "leased"]
-    paid = len(slow._inner.asked)  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownArgumentType, reportUnknownVariableType]
     model = ScriptedModel(scripted_steps)
     await search_all(make_setup(store, run="same", mode=mode, model=model), questions, 2)
     assert len(list_units(store.database, "same")) == 3
     if mode == "lockstep":
         assert digest(store, "same") == digest(whole, "same")
     total = sum(u.result.usage.model_calls for u in list_units(store.database, "same") if u.result)
-    assert paid + len(model.asked) <= total + 2 * 4
+    assert len(first.asked) + len(model.asked) <= total + 2 * 4
 
 
 async def test_the_machine_needs_a_question_or_a_unit() -> None:
-    machine, _ = build(make_setup(in_memory()))
+    machine: Any = build(make_setup(in_memory()))[0]
     with pytest.raises(UserError, match="question"):
         await machine.ainvoke({})
     with pytest.raises(UserError, match="empty"):

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from thoughtgraph.agents.models.base import GenerationCall, Sampling
+from thoughtgraph.agents.models.base import Generation, GenerationCall, Sampling
 from thoughtgraph.agents.models.registry import load_model, load_scorer
 from thoughtgraph.agents.models.replay import ReplayModel
 from thoughtgraph.graph.errors import UnknownNameError, UserError
+from thoughtgraph.tasks.numbers_steps import parse_step
 
 
 @pytest.fixture
@@ -95,3 +96,14 @@ def test_nothing_heavy_is_imported_before_it_is_needed(module: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+async def test_the_shipped_model_writes_steps_of_its_game() -> None:
+    model = load_model("builtin:numbers", device="cpu")
+    assert model.name.startswith("builtin:numbers@")
+    assert not model.chat
+    call = GenerationCall("4 5 6 10 -> 24\n", Sampling(24, temperature=0.7, stop=("\n",)), n=8)
+    [generation] = await model.generate([call])
+    assert isinstance(generation, Generation)
+    steps = [parse_step(sample.text) for sample in generation.samples if sample.finish == "stop"]
+    assert sum(step is not None for step in steps) >= 6

@@ -7,6 +7,7 @@ import os
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack
 
 from .graph.errors import ThoughtGraphError, UserError
@@ -232,21 +233,28 @@ def make_budget(limits: Mapping[str, float]) -> Budget:
     return Budget(**dict(limits))  # pyright: ignore[reportArgumentType] - counts may come as floats
 
 
-def make_graph() -> Machine:
-    """Build the machine from the environment, for `langgraph dev`; see langgraph.json.
+async def make_graph() -> Machine:
+    """Return the machine that the environment describes, for `langgraph dev`; see langgraph.json.
 
-    THOUGHTGRAPH_TASK, _SCHEME, _MODEL, _BASE_URL and _DB override the defaults.
+    THOUGHTGRAPH_TASK, _SCHEME, _MODEL, _BASE_URL, _SCORER and _DB override the defaults. The server calls this for every run; all runs share one machine,
+    and with it the database's connections and the model's batches. It is built in a thread: it reads files, which may not hold up the event loop.
     """
     names: dict[str, str] = {
         "task": "TASK",
         "scheme": "SCHEME",
         "model": "MODEL",
         "base_url": "BASE_URL",
+        "scorer": "SCORER",
         "db": "DB",
     }
     found = {name: value for name, env in names.items() if (value := os.environ.get(f"THOUGHTGRAPH_{env}"))}
-    options: Any = found
-    return build_machine(**options)
+    return await asyncio.to_thread(_shared_machine, tuple(found.items()))
+
+
+@cache
+def _shared_machine(options: tuple[tuple[str, str], ...]) -> Machine:
+    given: Any = dict(options)
+    return build_machine(**given)
 
 
 def _finish(work: Coroutine[Any, Any, T]) -> T:

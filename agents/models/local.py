@@ -21,7 +21,7 @@ _HASH_WHOLE = 100_000_000
 """Bytes of weights up to which all are hashed; above, file sizes and both ends of every file."""
 _END = 1 << 20
 _HASHED = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.model")
-_HASHED_EXCEPT = ("generation_config.json", "training_args.json", "trainer_state.json")
+_HASHED_EXCEPT = ("training_args.json", "trainer_state.json")
 
 
 def require_torch(wanted_by: str) -> None:
