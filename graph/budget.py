@@ -19,7 +19,11 @@ class Reservation:
     """The worst case of one call that is under way."""
 
     samples: int
+    """Samples granted (≥ 1)."""
+    max_tokens: int
+    """Tokens granted to each sample (≥ 1)."""
     usage: Usage
+    """The worst case."""
 
 
 class Meter:
@@ -75,39 +79,60 @@ class Meter:
             return next((name for name, limit in self.budget.as_dict().items() if paid[name] >= limit), None)
         return self.refused
 
-    def reserve_generation(
-        self, n: int, max_tokens: int, usd_prompt: float, usd_sample: float
-    ) -> Reservation:
-        """Reserve a model call for as many of `n` samples as fit.
+    def reserve_generation(self, n: int, max_tokens: int, usd_prompt: float, usd_token: float) -> Reservation:
+        """Reserve a model call.
+
+        All of it if it fits. What does not fit only because of other calls' worst cases has to wait for them. When nothing else is under way,
+        the call shrinks to what is left: to fewer samples, or to one sample of at least a quarter of its length.
 
         Args:
             n: samples wanted (≥ 1).
             max_tokens: limit of generated tokens a sample.
             usd_prompt: upper bound of the prompt's cost in US dollars.
-            usd_sample: upper bound of one sample's cost in US dollars.
+            usd_token: cost of a generated token in US dollars.
 
         Raises:
-            BudgetSpentError: if not one sample fits.
+            BudgetSpentError: if it does not fit; `held` if it may fit once calls under way have ended.
         """
+        self._require("seconds", self.budget.seconds is None or self.elapsed < self.budget.seconds)
         held = self._spent + self._reserved
-        budget = self.budget
-        if budget.seconds is not None and self.elapsed >= budget.seconds:
-            self._refuse("seconds")
-        if budget.model_calls is not None and held.model_calls >= budget.model_calls:
-            self._refuse("model_calls")
-        fit = n
-        if budget.tokens is not None:
-            fit = min(fit, (budget.tokens - held.completion_tokens) // max_tokens)
-            if fit < 1:
-                self._refuse("tokens")
-        if budget.usd is not None:
-            left = budget.usd - held.usd - usd_prompt
-            fit = min(fit, int(left / usd_sample) if usd_sample > 0 else (n if left >= 0 else 0))
-            if fit < 1:
-                self._refuse("usd")
-        worst = Usage(completion_tokens=fit * max_tokens, model_calls=1, usd=usd_prompt + fit * usd_sample)
+        calls = self.budget.model_calls
+        self._require("model_calls", calls is None or held.model_calls < calls)
+        limit, left = self._tokens_left(held, usd_prompt, usd_token)
+        samples = n
+        if left is not None and left < n * max_tokens:
+            self._require(limit, not self._under_way)
+            samples = left // max_tokens
+            if samples < 1:
+                self._require(limit, 4 * left >= max_tokens and left >= 1)
+                samples, max_tokens = 1, left
+        worst = Usage(
+            completion_tokens=samples * max_tokens,
+            model_calls=1,
+            usd=usd_prompt + samples * max_tokens * usd_token,
+        )
         self._reserved += worst
-        return Reservation(fit, worst)
+        return Reservation(samples, max_tokens, worst)
+
+    def _tokens_left(self, held: Usage, usd_prompt: float, usd_token: float) -> tuple[str, int | None]:
+        """Return how many tokens may still be generated and which limit says so; None for no limit."""
+        bounds: list[tuple[int, str]] = []
+        if self.budget.tokens is not None:
+            bounds.append((self.budget.tokens - held.completion_tokens, "tokens"))
+        if self.budget.usd is not None:
+            money = self.budget.usd - held.usd - usd_prompt
+            if money < 0:
+                bounds.append((0, "usd"))
+            elif usd_token > 0:
+                bounds.append((int(money / usd_token), "usd"))
+        if not bounds:
+            return "tokens", None
+        left, limit = min(bounds)
+        return limit, left
+
+    @property
+    def _under_way(self) -> bool:
+        return self._reserved.model_calls > 0
 
     def settle(self, reservation: Reservation, paid: Usage) -> None:
         """Replace a reservation by what was really paid."""
@@ -127,12 +152,17 @@ class Meter:
         """Count one tool call; raise BudgetSpentError if none is left."""
         limit = self.budget.tool_calls
         if limit is not None and self._spent.tool_calls >= limit:
-            self._refuse("tool_calls")
+            self.refused = self.refused or "tool_calls"
+            raise BudgetSpentError("tool_calls")
         self._spent += Usage(tool_calls=1)
 
-    def _refuse(self, name: str) -> None:
-        self.refused = self.refused or name
-        raise BudgetSpentError(name)
+    def _require(self, limit: str, fits: bool) -> None:
+        if fits:
+            return
+        if self._under_way and limit != "seconds":
+            raise BudgetSpentError(limit, held=True)
+        self.refused = self.refused or limit
+        raise BudgetSpentError(limit)
 
 
 def _negated(usage: Usage) -> Usage:

@@ -72,8 +72,10 @@ class BudgetSpentError(ThoughtGraphError):
 
     Attributes:
         limit: the name of the budget's field that is spent.
+        held: whether it would fit if calls under way turn out cheaper than their worst case: ask again when they have ended.
     """
 
-    def __init__(self, limit: str) -> None:
+    def __init__(self, limit: str, *, held: bool = False) -> None:
         super().__init__(f"the budget of {limit} is spent")
         self.limit = limit
+        self.held = held

@@ -63,18 +63,21 @@ class RequestGateway:
         self._request = request
         self.usage = Usage()
         """What this request paid so far, seconds left out."""
+        self._answered: dict[str, tuple[str, Generation]] = {}
+        """Calls answered before the request had to wait for the budget and start again."""
 
     async def generate(self, model: LanguageModel, call: GenerationCall) -> tuple[str, Generation]:
         """See `Gateway.generate`."""
-        purse, price = self._purse, model.price
+        before = self._answered.get(call.id(model.name))
+        if before is not None:
+            return before
+        purse, price, wanted = self._purse, model.price, call
         reservation = purse.meter.reserve_generation(
-            call.n,
-            call.sampling.max_tokens,
-            price.usd(_prompt_bound(call), 0),
-            price.usd(0, call.sampling.max_tokens),
+            call.n, call.sampling.max_tokens, price.usd(call.n * _prompt_bound(call), 0), price.usd(0, 1)
         )
-        if reservation.samples < call.n:
-            call = replace(call, n=reservation.samples)
+        if (reservation.samples, reservation.max_tokens) != (call.n, call.sampling.max_tokens):
+            shorter = replace(call.sampling, max_tokens=reservation.max_tokens)
+            call = replace(call, n=reservation.samples, sampling=shorter)
         call_id = call.id(model.name)
         known = purse.calls.get(call_id)
         if known is not None:
@@ -89,6 +92,7 @@ class RequestGateway:
         )
         purse.pay(reservation, paid)
         self.usage += paid
+        self._answered[wanted.id(model.name)] = (call_id, generation)
         return call_id, generation
 
     async def score(self, model: ScoringModel, traces: Sequence[Trace]) -> list[list[float] | str]:
@@ -189,7 +193,10 @@ class RequestGateway:
 
 
 def _prompt_bound(call: GenerationCall) -> int:
-    """Return an upper bound of the prompt's tokens: no token is shorter than a byte; 16 a turn for the chat template."""
+    """Return an upper bound of the prompt's tokens: no token is shorter than a byte; 16 a turn for the chat template.
+
+    It counts once a sample: some servers bill it so.
+    """
     if isinstance(call.prompt, str):
         return len(call.prompt.encode()) + 16
     return sum(len(turn.content.encode()) + 16 for turn in call.prompt) + 16

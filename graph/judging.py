@@ -11,16 +11,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from ..agents.protocols import Gateway, Judgement, Subject
 from .errors import AgentError, BudgetSpentError, ModelError, ModelUnavailableError
 from .growth import evaluation_of, grow
-from .records import Evaluation, Request
+from .records import Evaluation
 from .session import Session, Work
 
 Judge = tuple[str, Callable[[Sequence[Subject], Gateway], Awaitable[Sequence[Judgement | None]]]]
 """A judge's source and its method."""
 
 
-async def propose(session: Session, request: Request) -> Work:
+async def propose(session: Session, work: Work) -> Work:
     """Have the generator answer a request, and record the thoughts that came of it."""
-    work = Work(request, session.gateway(request))
+    request = work.request
+    work.held = False
     if request.n == 0:
         work.thoughts = [session.thoughts[thought] for thought in request.subjects]
         return session.arrived(work)
@@ -28,8 +29,8 @@ async def propose(session: Session, request: Request) -> Work:
     generator = session.team.generator
     try:
         proposals = await generator.propose(context, work.gateway)
-    except BudgetSpentError:
-        work.spent = True
+    except BudgetSpentError as refusal:
+        work.held, work.spent = refusal.held, not refusal.held
     except ModelUnavailableError:
         raise
     except ModelError as error:

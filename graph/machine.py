@@ -26,7 +26,7 @@ from .errors import UserError
 from .host import Host, Setup
 from .judging import act, judge, propose
 from .ledger import UnitResult
-from .records import Budget, Request
+from .records import Answer, Budget, Evaluation
 from .review import absorb, shown, verdict
 from .session import Session, Work
 from .state import MachineInput, MachineOutput, MachineState
@@ -60,13 +60,10 @@ class Nodes:
         if state.get("remaining", STEPS_A_WAVE * 2) < STEPS_A_WAVE * 2:
             session.stop("budget:steps")
         self._check_budget(session)
-        requests: list[Request] = []
-        room = self.setup.wave - len(session.tasks)
-        if session.stopped is None and room > 0:
-            requests, session.search = session.strategy.ask(session.search, room)
-        for request in requests:
-            session.tasks[request.id] = asyncio.create_task(propose(session, request))
-        selected = [request.id for request in requests]
+        works = self._next(session, self.setup.wave - len(session.tasks)) if session.stopped is None else []
+        for work in works:
+            session.tasks[work.request.id] = asyncio.create_task(propose(session, work))
+        selected = [work.request.id for work in works]
         return update | {
             "selected": selected,
             "in_flight": list(session.tasks),
@@ -87,7 +84,9 @@ class Nodes:
                 for _, task in tasks:
                     task.cancel()
                 await asyncio.gather(*(task for _, task in tasks), return_exceptions=True)
-        session.wave = [work for name, task in tasks if (work := _collect(session, name, task)) is not None]
+        back = [work for name, task in tasks if (work := _collect(session, name, task)) is not None]
+        session.held.extend(work for work in back if work.held)
+        session.wave = [work for work in back if not work.held]
         if self.setup.mode == "rolling":
             session.wave.sort(key=lambda work: work.arrival)
         session.purse.settle()
@@ -145,9 +144,8 @@ class Nodes:
         answer = session.answer()
         if answer is None or answer.text is None:
             return {"status": "finished"}
-        reply: Any = interrupt(shown(session, answer))
         step = state.get("step", 0)
-        evaluation = verdict(session, answer, reply, step)
+        evaluation = _reviewed(session, answer, step)
         if evaluation is None:
             return {"status": "finished"}
         absorb(session, evaluation, step)
@@ -210,6 +208,14 @@ class Nodes:
     def after_review(self, state: LiveState) -> str:
         """Follow the person's decision."""
         return "finalize" if state.get("status") == "finished" else "select"
+
+    def _next(self, session: Session, room: int) -> list[Work]:
+        """Return up to `room` requests to start: those that waited for budget, then new ones."""
+        works, session.held = session.held[: max(room, 0)], session.held[max(room, 0) :]
+        if room > len(works):
+            requests, session.search = session.strategy.ask(session.search, room - len(works))
+            works.extend(Work(request, session.gateway(request)) for request in requests)
+        return works
 
     def _over(self) -> str:
         return "review" if self.setup.review == "answer" else "finalize"
@@ -324,6 +330,19 @@ def _result(session: Session) -> UnitResult:
         stopped=session.stopped or "finished",
         usage=session.meter.usage,
     )
+
+
+def _reviewed(session: Session, answer: Answer, step: int) -> Evaluation | None:
+    """Return the person's reply as an evaluation, None if the answer was accepted; after an impossible reply it asks again.
+
+    It must not raise for one: LangGraph keeps the reply, and every later try would meet it again.
+    """
+    asked = shown(session, answer)
+    while True:
+        try:
+            return verdict(session, answer, interrupt(asked), step)
+        except UserError as error:
+            asked = {**asked, "error": str(error)}
 
 
 def _emit(kind: str, run: str, problem: str, **detail: Any) -> None:

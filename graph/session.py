@@ -38,6 +38,8 @@ class Work:
     """Its place in the order in which requests came back."""
     spent: bool = False
     """Whether the budget refused it: it came to nothing and is not told."""
+    held: bool = False
+    """Whether it waits for calls under way to free budget: it starts again after the wave."""
 
     @property
     def outcome(self) -> Outcome:
@@ -69,6 +71,8 @@ class Session:
         """Evaluations on record of requests not told yet, by (thought, source, kind)."""
         self.tasks: dict[str, asyncio.Task[Work]] = {}
         self.wave: list[Work] = []
+        self.held: list[Work] = []
+        """Requests that wait for budget, in the order they were asked."""
         self.stopped: str | None = None
         self._arrivals = 0
         self._children: dict[str, list[str]] = {}
@@ -146,7 +150,7 @@ class Session:
             subjects=subjects,
             siblings=tuple(siblings),
             notes=tuple(notes),
-            seed=derive_seed(self.seed, request.subjects),
+            seed=derive_seed(self.seed, *(_lineage(subject) for subject in subjects)),
         )
 
     def notes(self, thought_id: str) -> list[str]:
@@ -203,3 +207,8 @@ class Session:
         await asyncio.gather(*tasks, return_exceptions=True)
         self.tasks.clear()
         await self.writer.flushed()
+
+
+def _lineage(subject: Subject) -> list[tuple[str, int]]:
+    """Return what a thought is, whatever run it is in: equal seeds then draw equal samples in any run."""
+    return [(thought.text, thought.sample) for thought in subject.path]

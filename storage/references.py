@@ -9,29 +9,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
 
-from ..graph.errors import UserError
 from .database import Database
-from .sanitise import sanitise
-from .schema import ReferenceRow
-from .statements import get_or_create, insert_all
+from .schema import ReferenceRow, table
+from .statements import insert_all
 
 
-def add_references(database: Database, task: str, answers: Mapping[str, str]) -> None:
-    """Record reference answers by problem id; doing so twice is harmless.
+def set_references(database: Database, task: str, answers: Mapping[str, str]) -> None:
+    """Record reference answers by problem id; a later one replaces an earlier one, as when a problem file is corrected.
+
+    Verdicts given before stay as they are.
 
     Raises:
-        UserError: if a problem has another reference answer already; nothing is written.
         StoreError: if a problem is not in the database; nothing is written.
     """
+    insert = postgresql.insert if database.dialect == "postgresql" else sqlite.insert
+    statement = insert(table(ReferenceRow))
+    newest = {"answer": statement.excluded.answer}
+    upsert = statement.on_conflict_do_update(index_elements=["task", "problem"], set_=newest)
     rows = [{"task": task, "problem": problem, "answer": answer} for problem, answer in answers.items()]
     with database.writing() as connection:
-        insert_all(connection, get_or_create(database.dialect, ReferenceRow, "task", "problem"), rows)
-        stored = select(ReferenceRow.problem, ReferenceRow.answer).where(ReferenceRow.task == task)
-        known = dict(connection.execute(stored).all())
-        for problem, answer in answers.items():
-            if known[sanitise(problem)] != sanitise(answer):
-                raise UserError(f"problem {problem!r} of task {task!r} has another reference answer already")
+        insert_all(connection, upsert, rows)
 
 
 def read_references(database: Database, task: str) -> dict[str, str]:

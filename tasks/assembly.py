@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ..agents.critic import PromptedCritic, ValueCritic
 from ..agents.generator import PromptedGenerator, StepGenerator
 from ..agents.models.base import LanguageModel, ScoringModel
+from ..agents.models.codec import generation_from_json
 from ..agents.models.registry import load_model, load_scorer
+from ..agents.models.replay import ReplayModel
 from ..agents.protocols import Critic, Generator, ToolUser, Verifier
 from ..agents.team import Team
 from ..agents.tool_user import EquationChecker
@@ -15,8 +18,10 @@ from ..agents.verifier import OutcomeChecker, RuleVerifier, StepScoreVerifier
 from ..graph.domain import Domain
 from ..graph.errors import UserError
 from ..graph.host import Setup
-from ..graph.ledger import RunSpec, Store
+from ..graph.ledger import RunSpec
 from ..graph.schemes import make_strategy
+from ..storage.read import list_units, unit_model_calls
+from ..storage.store import SqlStore
 from ..tools.calculator import CalculatorTool
 from .registry import load_task
 from .settings import Settings
@@ -47,7 +52,7 @@ class Replacements:
         return tuple(name for name, value in given.items() if value is not None)
 
 
-def assemble(settings: Settings, store: Store, own: Replacements | None = None, run: str = "") -> Setup:
+def assemble(settings: Settings, store: SqlStore, own: Replacements | None = None, run: str = "") -> Setup:
     """Build the setup of a machine.
 
     Args:
@@ -71,7 +76,7 @@ def assemble(settings: Settings, store: Store, own: Replacements | None = None, 
     make_strategy(settings.scheme, settings.params, settings.seed)
     return Setup(
         domain=domain,
-        team=build_team(settings, domain, own),
+        team=build_team(settings, domain, own, lambda source: replay_model(store, source)),
         strategy=lambda: make_strategy(settings.scheme, settings.params, settings.seed),
         store=store,
         budget=settings.budget,
@@ -82,10 +87,14 @@ def assemble(settings: Settings, store: Store, own: Replacements | None = None, 
     )
 
 
-def build_team(settings: Settings, domain: Domain, own: Replacements) -> Team:
-    """Build the agents."""
+def build_team(
+    settings: Settings, domain: Domain, own: Replacements, replay: Callable[[str], LanguageModel]
+) -> Team:
+    """Build the agents; `replay` gives the model of a `replay:RUN` spec."""
     calculator = CalculatorTool()
-    model = own.model or (None if own.generator else load_model(settings.model, **settings.model_options))
+    model = own.model
+    if model is None and own.generator is None:
+        model = load_model(settings.model, replay=replay, **settings.model_options)
     scorer = own.scorer or _scorer(settings)
     verifiers: list[Verifier] = [RuleVerifier(domain)]
     if settings.tools:
@@ -99,6 +108,26 @@ def build_team(settings: Settings, domain: Domain, own: Replacements) -> Team:
         verifiers=tuple(verifiers) if own.verifiers is None else own.verifiers,
         critics=_critics(settings, domain, model, scorer) if own.critics is None else own.critics,
     )
+
+
+def replay_model(store: SqlStore, run: str) -> LanguageModel:
+    """Return a model that answers as the models of a recorded run did, call by call.
+
+    Raises:
+        UserError: if there is no such run, or it recorded no calls.
+    """
+    spec = store.run(run)
+    calls = [
+        call
+        for unit in list_units(store.database, spec.id)
+        for call in unit_model_calls(store.database, spec.id, unit.problem.id)
+        if call.error is None
+    ]
+    if not calls:
+        raise UserError(f"run {spec.id} recorded no model calls; there is nothing to replay")
+    names = list(dict.fromkeys(call.model for call in calls))
+    recorded = {call.id: generation_from_json(call.response) for call in calls}
+    return ReplayModel(names, recorded, chat=not isinstance(calls[0].prompt, str))
 
 
 def _generator(settings: Settings, domain: Domain, model: LanguageModel | None) -> Generator:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..graph.domain import Domain
-from ..graph.domain import Reading as Reading
 from ..graph.records import Problem
 
 

@@ -13,7 +13,7 @@ from ..graph.ledger import RunSpec
 from ..graph.machine import build
 from ..graph.records import Usage
 from ..storage.read import list_units, run_usage
-from ..storage.references import add_references, read_references
+from ..storage.references import read_references, set_references
 from ..storage.store import SqlStore
 from .assembly import Replacements, assemble
 from .base import Item, Task
@@ -30,6 +30,8 @@ class Summary:
     problems: int
     finished: int
     """Units that ended, failed ones included."""
+    graded: int
+    """Units whose answer the task could grade."""
     solved: int
     failed: int
     usage: Usage
@@ -37,8 +39,8 @@ class Summary:
 
     @property
     def accuracy(self) -> float | None:
-        """Solved per finished problem, in [0, 1]; None before the first."""
-        return self.solved / self.finished if self.finished else None
+        """Solved per graded or failed problem, in [0, 1]; None where nothing could be graded."""
+        return self.solved / (self.graded + self.failed) if self.graded else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ async def start(
     spec: RunSpec = setup.spec
     await asyncio.to_thread(store.create_run, spec, [item.problem for item in items])
     references = {item.problem.id: item.reference for item in items if item.reference is not None}
-    await asyncio.to_thread(add_references, store.database, spec.task, references)
+    await asyncio.to_thread(set_references, store.database, spec.task, references)
     return await _search(store, settings, spec, {i.problem.id: i for i in items}, own, parallel, watch)
 
 
@@ -146,6 +148,7 @@ def summarise(store: SqlStore, run: str) -> Summary:
         run=run,
         problems=len(units),
         finished=len(results),
+        graded=sum(1 for unit in units if unit.correct is not None),
         solved=sum(1 for unit in units if unit.correct),
         failed=sum(1 for result in results if result.status == "failed"),
         usage=run_usage(store.database, run),

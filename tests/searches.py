@@ -83,13 +83,13 @@ def digest(store: SqlStore, run: str) -> dict[str, Any]:
     units: dict[str, Any] = {}
     for unit in list_units(store.database, run):
         graph = unit_graph(store.database, run, unit.problem.id)
-        told = [e for e in unit_events(store.database, run, unit.problem.id)]
+        events = unit_events(store.database, run, unit.problem.id)
         result = unit.result
         units[unit.problem.question] = {
             "thoughts": {t.id: t for t in graph.thoughts.values()},
             "edges": sorted((e.parent, e.child, e.position) for e in graph.edges),
             "evaluations": {k: sorted(v, key=lambda e: e.id) for k, v in sorted(graph.evaluations.items())},
-            "events": [_event(e.kind, e.subjects, e.detail) for e in told],
+            "events": [_event(e.kind, e.subjects, e.detail) for e in events],
             "result": None
             if result is None
             else (result.status, result.answer, result.thought, result.score, result.stopped),

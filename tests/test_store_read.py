@@ -39,7 +39,7 @@ from thoughtgraph.storage.read import (
     unit_tool_calls,
     unit_usage,
 )
-from thoughtgraph.storage.references import add_references, read_references
+from thoughtgraph.storage.references import set_references, read_references
 from thoughtgraph.storage.store import SqlStore
 
 ROOT = Path(__file__).parent.parent
@@ -208,14 +208,14 @@ def test_models_and_their_data(store: SqlStore) -> None:
 
 def test_references_are_kept_apart(store: SqlStore, spec: RunSpec) -> None:
     store.create_run(spec, [Problem("p1", "numbers", "1 2 3 4"), Problem("p2", "numbers", "2 3 4 5")])
-    add_references(store.database, "numbers", {"p1": "24"})
-    add_references(store.database, "numbers", {"p1": "24", "p2": "25"})
+    set_references(store.database, "numbers", {"p1": "24"})
+    set_references(store.database, "numbers", {"p1": "24", "p2": "25"})
     assert read_references(store.database, "numbers") == {"p1": "24", "p2": "25"}
     assert read_references(store.database, "math") == {}
-    with pytest.raises(UserError, match="another reference answer"):
-        add_references(store.database, "numbers", {"p1": "23"})
+    set_references(store.database, "numbers", {"p1": "23"})
+    assert read_references(store.database, "numbers") == {"p1": "23", "p2": "25"}
     with pytest.raises(StoreError):
-        add_references(store.database, "numbers", {"p9": "23"})
+        set_references(store.database, "numbers", {"p9": "23"})
 
 
 def test_nothing_that_searches_can_reach_a_reference() -> None:

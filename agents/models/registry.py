@@ -51,7 +51,7 @@ def load_model(
     if prefix == "replay":
         if replay is None:
             raise UserError(
-                f"{spec!r} needs the store that recorded the run; replay it with `thoughtgraph replay`"
+                f"{spec!r} needs the store that recorded the run; use it where a search is started, with --db or db="
             )
         return replay(name)
     return _load("model", spec, lambda: _model_class(prefix), name, options)
