@@ -12,10 +12,10 @@ import json
 import random
 from typing import Any
 
+import orjson
+
 ID_LENGTH = 20
 """Hex digits in an id: 80 bits, so 10^9 records collide with probability below 10^-6."""
-
-_CANONICAL = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), sort_keys=True)
 
 
 def address(kind: str, *parts: Any) -> str:
@@ -34,4 +34,11 @@ def derive_rng(seed: int, *labels: Any) -> random.Random:
 
 
 def _digest(kind: str, parts: tuple[Any, ...]) -> str:
-    return hashlib.blake2b(_CANONICAL.encode([kind, parts]).encode("ascii"), digest_size=16).hexdigest()
+    return hashlib.blake2b(_canonical((kind, parts)), digest_size=16).hexdigest()
+
+
+def _canonical(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # a lone surrogate, which is not UTF-8, or an integer beyond 64 bits
+        return json.dumps(value, ensure_ascii=True, separators=(",", ":"), sort_keys=True).encode("ascii")

@@ -75,15 +75,11 @@ class Nodes:
         """Wait for the wave (lockstep), or for whatever comes back first (rolling)."""
         session = await self._session(state)
         tasks = list(session.tasks.items())
-        if tasks:
-            together = self.setup.mode == "lockstep" or session.stopped is not None
-            when = asyncio.ALL_COMPLETED if together else asyncio.FIRST_COMPLETED
-            left = session.meter.seconds_left
-            await asyncio.wait([task for _, task in tasks], timeout=left, return_when=when)
-            if left is not None and session.meter.seconds_left == 0.0:
-                for _, task in tasks:
-                    task.cancel()
-                await asyncio.gather(*(task for _, task in tasks), return_exceptions=True)
+        await _wait(session, together=self.setup.mode == "lockstep" or session.stopped is not None)
+        if session.meter.seconds_left == 0.0:
+            for _, task in tasks:
+                task.cancel()
+            await asyncio.gather(*(task for _, task in tasks), return_exceptions=True)
         back = [work for name, task in tasks if (work := _collect(session, name, task)) is not None]
         session.held.extend(work for work in back if work.held)
         session.wave = [work for work in back if not work.held]
@@ -307,6 +303,19 @@ def recursion_limit(budget: Budget) -> int:
     bounds = [limit for limit in (budget.tokens, budget.model_calls) if limit is not None]
     waves = min(bounds) if bounds else 100_000_000
     return STEPS_A_WAVE * (waves + 4)
+
+
+async def _wait(session: Session, *, together: bool) -> None:
+    """Wait for all calls under way, or else for the first that came to something, but not beyond the deadline.
+
+    A request held back for want of budget comes back at once and is asked again: it must not wake a machine that has calls to wait for.
+    """
+    waiting = set(session.tasks.values())
+    when = asyncio.ALL_COMPLETED if together else asyncio.FIRST_COMPLETED
+    while waiting:
+        done, waiting = await asyncio.wait(waiting, timeout=session.meter.seconds_left, return_when=when)
+        if not done or any(task.cancelled() or task.exception() or not task.result().held for task in done):
+            return
 
 
 def _collect(session: Session, name: str, task: asyncio.Task[Work]) -> Work | None:

@@ -1,7 +1,7 @@
 """Rows on their way to the store: written in order, in the background, as few transactions as possible.
 
-What completes while a transaction is under way goes into the next one. `flushed()` is the only wait: whoever needs rows to be durable
-before going on awaits it. A failed write is raised there, and at every later one.
+Rows wait a few milliseconds for company, and what comes while a transaction is under way goes into the next one. `flushed()` is the only wait:
+whoever needs rows to be durable before going on awaits it. A failed write is raised there, and at every later one.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from .ledger import Commit
 
 Write = Callable[[Commit], Awaitable[None]]
 
+PATIENCE = 0.005
+"""Seconds a row waits for company before a transaction is begun for it: the length of a short wave's remaining stages."""
+
 
 class Writer:
     """Collects commits of one unit and writes them in order."""
@@ -22,13 +25,14 @@ class Writer:
         self._write = write
         self._waiting: list[Commit] = []
         self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._error: Exception | None = None
 
     def add(self, commit: Commit) -> None:
-        """Queue rows; they become durable together, soon, in the order of the calls."""
+        """Queue rows; they become durable soon, in the order of the calls."""
         self._waiting.append(commit)
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._drain())
+        if self._timer is None and not self._writing:
+            self._timer = asyncio.get_running_loop().call_later(PATIENCE, self._start)
 
     async def flushed(self) -> None:
         """Wait until all rows are durable.
@@ -36,10 +40,23 @@ class Writer:
         Raises:
             StoreError: if the store refused or failed; rows after the failure are not written.
         """
+        if self._waiting and not self._writing:
+            self._start()
         while self._task is not None and not self._task.done():
             await asyncio.shield(self._task)
         if self._error is not None:
             raise self._error
+
+    @property
+    def _writing(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    def _start(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._writing:
+            self._task = asyncio.create_task(self._drain())
 
     async def _drain(self) -> None:
         while self._waiting and self._error is None:

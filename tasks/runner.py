@@ -127,14 +127,11 @@ class Runner:
         """Run the machine to its end, passing its events on."""
         final: dict[str, Any] = {}
         machine: Any = self.machine
-        stream = machine.astream(
-            start, stream_mode=["custom", "values"], control=self.drain.control, version="v2"
-        )
-        async for part in stream:
-            if part["type"] == "values":
-                final = part["data"]
-            elif self.on_event is not None:
-                self.on_event(part["data"])
+        async for event in machine.astream(start, stream_mode="custom", control=self.drain.control):
+            if event["event"] == "finished":
+                final = event
+            if self.on_event is not None:
+                self.on_event(event)
         return final
 
     async def _graded(self, lease: Lease, final: Mapping[str, Any]) -> UnitEnd:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from thoughtgraph.agents.models.base import Generation, GenerationCall, Limits, Price, Sample
 from thoughtgraph.agents.models.scheduler import Scheduler
@@ -36,6 +37,7 @@ def _public_list() -> None:  # pyright: ignore[reportUnusedFunction]
         data_file("24.csv")
     except UserError as error:
         pytest.skip(str(error))
+    torch.set_num_threads(1)
 
 
 @pytest.fixture
@@ -77,7 +79,7 @@ async def roll(
 async def test_completions_are_graded_exactly_and_counted() -> None:
     start = prefix("4 5 6 10 -> 24", "4 * 5 = 20 (left: 6 10 20)")
     right = "20 - 6 = 14 (left: 10 14)\n10 + 14 = 24 (left: 24)\n"
-    wrong = "20 - 6 = 15 (left: 10 15)\n10 + 15 = 24 (left: 24)\n"
+    wrong = "6 * 10 = 4 (left: 4 20)\n4 + 20 = 24 (left: 24)\n"
     unfinished = "20 - 6 = 14 (left: 10 14)\n"
     beyond = right + "24 + 1 = 25 (left: 25)\n"
     assert await roll(start, right, wrong, unfinished, "", beyond) == Count(2, 5)
@@ -155,10 +157,10 @@ def test_labels_have_counts_and_collecting_again_adds_none(store: SqlStore) -> N
     assert len(labels) == len(prefixes) >= 10
     terminal = {p.thought for p in prefixes if p.terminal}
     for label in labels:
-        assert label.rollouts == (1 if label.thought in terminal else 2)
+        rollouts = 1 if label.thought in terminal else 2
         assert label.successes is not None
-        assert label.value == label.successes / label.rollouts
-        assert label.source.startswith("mc:hf:")
+        assert (label.rollouts, label.value) == (rollouts, label.successes / rollouts)
+        assert label.source.startswith("mc:builtin:numbers@")
     settings = run_spec(store.database, run).settings
     assert (settings["scheme"], settings["tools"], settings["scorer"]) == ("self_consistency", False, "none")
     assert asyncio.run(collect(store, PLAN)) == run

@@ -23,7 +23,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -335,7 +335,7 @@ def _length(key: tuple[str, Steps]) -> int:
     return len(question.split()) + sum(len(step.split()) for step in steps)
 
 
-def _options(batch: int) -> dict[str, str | int]:
+def _options(batch: int) -> dict[str, Any]:
     return {"batch": batch, "device": "cpu"}
 
 

@@ -130,7 +130,7 @@ def encode(tokenizer: PreTrainedTokenizerFast, trace: LabelledTrace) -> Example:
 def load_model(policy: Path) -> LlamaForTokenClassification:
     """Return the policy's decoder under a new, bias-free output layer with one label, without dropout."""
     # transformers annotates neither loader in full
-    config: Any = AutoConfig.from_pretrained(policy)  # pyright: ignore[reportUnknownMemberType]
+    config = cast(Any, AutoConfig.from_pretrained(policy))  # pyright: ignore[reportUnknownMemberType]
     config.num_labels, config.id2label, config.label2id = 1, {0: "success"}, {"success": 0}
     config.classifier_dropout, config.token_classification_bias = 0.0, False
     model = LlamaForTokenClassification.from_pretrained(  # pyright: ignore[reportUnknownMemberType]
@@ -158,8 +158,9 @@ def logits_of(model: LlamaForTokenClassification, examples: Sequence[Example]) -
     ids = torch.tensor([[*e.ids, *[0] * (width - len(e.ids))] for e in examples])
     rows = [i for i, example in enumerate(examples) for _ in example.tags]
     tags = [tag for example in examples for tag in example.tags]
-    hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state
-    return model.score(hidden[rows, tags]).squeeze(-1).float()
+    untyped = cast(Any, model)  # as transformers' heads are
+    hidden = untyped.model(input_ids=ids, use_cache=False).last_hidden_state
+    return untyped.score(hidden[rows, tags]).squeeze(-1).float()
 
 
 def loss_of(model: LlamaForTokenClassification, examples: Sequence[Example]) -> Tensor:
