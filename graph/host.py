@@ -6,9 +6,9 @@ import asyncio
 import os
 import socket
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
@@ -94,8 +94,11 @@ class Host:
         self.setup = setup
         self._sessions: dict[tuple[str, str], Session] = {}
         self._heartbeats: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
         self._entrusted: set[tuple[str, str]] = set()
         """Units whose lease the caller of `open` brought, and gives back."""
+        self._nodes: dict[tuple[str, str], tuple[int, int]] = {}
+        """Nodes entered and left so far, by unit: how the heartbeat sees whether the machine still runs."""
         self._schedulers: WeakKeyDictionary[asyncio.AbstractEventLoop, Scheduler] = WeakKeyDictionary()
         self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="thoughtgraph-store")
 
@@ -163,6 +166,7 @@ class Host:
         finally:
             self._sessions.pop(key, None)
             self._entrusted.discard(key)
+            self._nodes.pop(key, None)
             beat = self._heartbeats.pop(key, None)
             if beat is not None:
                 beat.cancel()
@@ -179,6 +183,29 @@ class Host:
         if (run, problem) not in self._entrusted:
             with suppress(StoreError):
                 await self.abandon(run, problem)
+
+    @asynccontextmanager
+    async def working(self, run: str, problem: str) -> AsyncGenerator[None]:
+        """Hold a unit while a node works on it, and let go of it if the node does not come to its end.
+
+        An interrupt may wait for days, a cancelled or failed machine may never be resumed, and a resume may come in another process: none of them
+        may keep the lease, or go on paying for calls that nobody waits for. A resume rebuilds the session from the store.
+        """
+        key = (run, problem)
+        entered, left = self._nodes.get(key, (0, 0))
+        self._nodes[key] = (entered + 1, left)
+        try:
+            yield
+        except BaseException:
+            # LangGraph may cancel a node twice; the second time must not cut this off
+            await asyncio.shield(self._spawn(self.let_go(run, problem)))
+            raise
+        finally:
+            if key in self._sessions:
+                entered, left = self._nodes.get(key, (1, 0))
+                self._nodes[key] = (entered, left + 1)
+            else:
+                self._nodes.pop(key, None)
 
     def cancel_calls(self) -> None:
         """Cancel every call under way: the end of patience in a drain."""
@@ -219,11 +246,28 @@ class Host:
         strategy: Strategy[SearchState] = setup.strategy()
         return Session(lease, setup.domain, setup.team, strategy, purse, writer, setup.spec.seed)
 
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+        return task
+
     async def _beat(self, lease: Lease) -> None:
-        """Extend a lease while its search waits for slow calls; a lost lease shows at the next write."""
-        ttl = self.setup.lease_seconds
+        """Extend a lease while its search waits for slow calls; a lost lease shows at the next write.
+
+        A machine that was stopped between two nodes (a breakpoint, a stream that nobody reads on) has nobody to give its lease back: this does,
+        once no node worked for as long as a lease lasts.
+        """
+        ttl, key = self.setup.lease_seconds, (lease.run, lease.problem.id)
+        seen, idle = (0, 0), 0
         while True:
             await asyncio.sleep(ttl / 3)
+            nodes = self._nodes.get(key, (0, 0))
+            idle = idle + 1 if nodes == seen and nodes[0] == nodes[1] else 0
+            seen = nodes
+            if idle == 3 and key not in self._entrusted:
+                self._spawn(self.let_go(*key))
+                return
             try:
                 await self.call(self.setup.store.commit, lease, Commit(), ttl)
             except StoreError:

@@ -173,21 +173,14 @@ class Nodes:
             "in_flight": [],
         }
 
-    def guarded(
+    def held(
         self, node: Callable[[LiveState], Awaitable[Update]]
     ) -> Callable[[LiveState], Awaitable[Update]]:
-        """Return the node, giving the search back if it does not come to its end.
-
-        An interrupt may wait for days, a cancelled or failed machine may never be resumed, and a resume may come in another process: none of them
-        may keep the lease, or go on paying for calls that nobody waits for. A resume rebuilds the session from the store.
-        """
+        """Return the node, holding its search while it works; see `Host.working`."""
 
         async def run(state: LiveState) -> Update:
-            try:
+            async with self.host.working(state.get("run") or "", state.get("problem") or ""):
                 return await node(state)
-            except BaseException:
-                await self.host.let_go(state.get("run") or "", state.get("problem") or "")
-                raise
 
         return run
 
@@ -257,19 +250,19 @@ def build(
     nodes = Nodes(host)
     team = setup.team
     stages: list[tuple[str, bool, Callable[..., Any]]] = [
-        ("act", bool(team.tool_users), nodes.guarded(nodes.act)),
-        ("verify", bool(team.verifiers), nodes.guarded(nodes.verify)),
-        ("critique", bool(team.critics), nodes.guarded(nodes.critique)),
+        ("act", bool(team.tool_users), nodes.held(nodes.act)),
+        ("verify", bool(team.verifiers), nodes.held(nodes.verify)),
+        ("critique", bool(team.critics), nodes.held(nodes.critique)),
     ]
     # Any: the overloads of add_node are only partially typed, which strict pyright reports at every call
     graph: Any = StateGraph(LiveState, input_schema=MachineInput, output_schema=MachineOutput)
-    graph.add_node("select", nodes.guarded(nodes.select))
-    graph.add_node("generate", nodes.guarded(nodes.generate))
-    graph.add_node("update", nodes.guarded(nodes.update))
-    graph.add_node("finalize", nodes.guarded(nodes.finalize))
+    graph.add_node("select", nodes.held(nodes.select))
+    graph.add_node("generate", nodes.held(nodes.generate))
+    graph.add_node("update", nodes.held(nodes.update))
+    graph.add_node("finalize", nodes.held(nodes.finalize))
     over = ["finalize"]
     if setup.review == "answer":
-        graph.add_node("review", nodes.guarded(nodes.review))
+        graph.add_node("review", nodes.held(nodes.review))
         graph.add_conditional_edges("review", nodes.after_review, ["select", "finalize"])
         over = ["review"]
     graph.add_edge(START, "select")

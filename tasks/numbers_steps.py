@@ -172,7 +172,7 @@ def check_step(state: Sequence[Fraction], text: str) -> StepCheck:
     """
     step = parse_step(text)
     if step is None:
-        return StepCheck(None, False, False, False, "not a step; write one as '4 * 5 = 20 (left: 6 10 20)'")
+        return StepCheck(None, False, False, False, "not a step; write one as '2 * 9 = 18 (left: 5 7 18)'")
     rest = take(state, (step.first, step.second))
     value = apply(step.first, step.sign, step.second)
     exact = value == step.result

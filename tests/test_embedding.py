@@ -193,22 +193,46 @@ async def test_a_failed_machine_gives_its_search_back_and_resumes_where_it_stopp
 
 async def test_a_cancelled_machine_pays_for_nothing_more_and_gives_its_search_back(memory: SqlStore) -> None:
     model = ScriptedModel(scripted_steps)
-    slow = LatencyModel(model, mean=0.05, sigma=0.1)
-    setup = make_setup(memory, run="same", model=slow)
+    setup = make_setup(memory, run="same", model=LatencyModel(model, mean=0.3, sigma=0.01))
     machine: Any = build(setup, InMemorySaver())[0]
     search = asyncio.create_task(machine.ainvoke(unit_of(memory, setup), CONFIG))
-    while len(model.asked) < 3:
-        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.45)
     search.cancel()
     with pytest.raises(asyncio.CancelledError):
         await search
-    paid = len(model.asked)
-    await asyncio.sleep(0.2)
-    assert len(model.asked) == paid
     [unit] = list_units(memory.database, "same")
     assert (unit.status, unit.worker) == ("pending", None)
+    paid = len(model.asked)
+    await asyncio.sleep(0.5)
+    assert len(model.asked) == paid < 12
     await machine.ainvoke(None, CONFIG)
     assert digest(memory, "same") == await whole()
+
+
+async def test_a_machine_stopped_between_two_nodes_gives_its_search_back_when_its_lease_would_end(
+    memory: SqlStore,
+) -> None:
+    setup = make_setup(memory, run="same", lease_seconds=0.3)
+    saver = InMemorySaver()
+    first: Any = build(setup, saver)[0]
+    await first.ainvoke(unit_of(memory, setup), CONFIG, interrupt_after=["select"])
+    assert [unit.status for unit in list_units(memory.database, "same")] == ["leased"]
+    await asyncio.sleep(1.0)
+    assert [unit.status for unit in list_units(memory.database, "same")] == ["pending"]
+    second: Any = build(make_setup(memory, run="same"), saver)[0]
+    await second.ainvoke(None, CONFIG)
+    assert digest(memory, "same") == await whole()
+
+
+async def test_a_search_that_waits_for_a_slow_model_keeps_its_lease(memory: SqlStore) -> None:
+    slow = LatencyModel(ScriptedModel(scripted_steps), mean=1.0, sigma=0.01)
+    setup = make_setup(memory, run="same", model=slow, lease_seconds=0.3, budget=Budget(model_calls=2))
+    machine: Any = build(setup)[0]
+    search = asyncio.create_task(machine.ainvoke(unit_of(memory, setup)))
+    await asyncio.sleep(0.8)
+    assert memory.claim("same", "another", ttl=60) is None
+    out = await search
+    assert out["stopped"] == "budget:model_calls"
 
 
 @pytest.mark.parametrize("node", ["generate", "verify", "update", "select"])

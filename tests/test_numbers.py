@@ -128,8 +128,8 @@ def test_steps_that_do_not_compose_have_no_answer() -> None:
 @pytest.mark.parametrize(
     ("step", "reason"),
     [
-        ("think about it", "not a step; write one as '4 * 5 = 20 (left: 6 10 20)'"),
-        ("4 * 5 = 20", "not a step; write one as '4 * 5 = 20 (left: 6 10 20)'"),
+        ("think about it", "not a step; write one as '2 * 9 = 18 (left: 5 7 18)'"),
+        ("4 * 5 = 20", "not a step; write one as '2 * 9 = 18 (left: 5 7 18)'"),
         ("4 * 4 = 16 (left: 5 6 10 16)", "4 and 4 are not both among the numbers left, 4 5 6 10"),
         ("4 * 7 = 28 (left: 5 6 10 28)", "4 and 7 are not both among the numbers left, 4 5 6 10"),
         ("4 * 5 = 20 (left: 6 10 21)", "what is left is 6 10 20"),

@@ -9,10 +9,9 @@ import torch
 
 import thoughtgraph.agents
 from thoughtgraph.graph.errors import UserError
-from thoughtgraph.tasks.numbers import NumbersTask
 from thoughtgraph.tasks.numbers_puzzles import data_file
 from thoughtgraph.training.numbers_data import NumbersData
-from thoughtgraph.training.numbers_eval import complete, load_policy
+from thoughtgraph.training.numbers_eval import evaluate, load_policy
 from thoughtgraph.training.numbers_policy import IGNORED, Recipe, Trainer, batches, number_features
 
 POLICY = Path(thoughtgraph.agents.__file__).parent / "builtin" / "numbers" / "policy"
@@ -83,25 +82,22 @@ def test_number_features_tell_every_number_apart() -> None:
     assert float(distances.min()) > 0.05
 
 
-def test_the_shipped_policy_is_small_and_solves_unseen_puzzles() -> None:
-    torch.set_num_threads(1)
+def test_the_shipped_policy_is_small_and_loads_in_single_precision() -> None:
     model, tokenizer = load_policy(POLICY)
     assert model.dtype == torch.float32
+    assert len(tokenizer) == model.config.vocab_size
     assert sum(p.stat().st_size for p in POLICY.iterdir()) <= 6 * 1024**2
-    questions = ["4 5 6 10 -> 24", "1 2 4 7 -> 24", "3 5 9 -> 24", "2 7 30 -> 44"]
-    task = NumbersTask()
-    solved = 0
-    for question, solutions in zip(questions, complete(model, tokenizer, questions, count=16), strict=True):
-        assert len(solutions) == 16
-        answers = [task.domain.read(question, steps).answer for steps in solutions]
-        solved += any(task.grade(question, answer, None).correct for answer in answers)
-    assert solved >= 3
 
 
-def test_the_shipped_metrics_are_of_the_shipped_recipe() -> None:
+def test_the_shipped_policy_has_the_validation_figures_shipped_with_it() -> None:
     metrics = json.loads((POLICY / "metrics.json").read_text(encoding="utf-8"))
-    validation = metrics["validation"]
-    assert validation["split"] == "val"
-    assert validation["greedy"] > 0.2
-    assert validation["any_of_samples"] > 0.9
-    assert "numbers_policy" in metrics["command"]
+    recorded = metrics["validation"]
+    assert (recorded["task"], recorded["split"], recorded["problems"]) == ("game24", "val", 100)
+    try:
+        data_file("24.csv")
+    except UserError as error:
+        pytest.skip(str(error))
+    torch.set_num_threads(1)
+    figures = evaluate(*load_policy(POLICY), split="val", samples=4)
+    assert figures.greedy == pytest.approx(recorded["greedy"], abs=0.02)  # rounding may turn a near tie
+    assert figures.per_sample == pytest.approx(recorded["per_sample"], abs=0.07)  # 400 samples, not 3200

@@ -5,6 +5,7 @@ import json
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,7 +25,8 @@ from thoughtgraph.graph.records import Operator, Problem, Thought
 from thoughtgraph.storage.labels import Label, add_labels, read_datasets, read_models
 from thoughtgraph.storage.store import SqlStore
 from thoughtgraph.tasks.numbers_puzzles import data_file, game24
-from thoughtgraph.training.numbers_data import NumbersData
+from thoughtgraph.tasks.numbers_steps import SIGNS
+from thoughtgraph.training.numbers_data import NumbersData, Solver
 from thoughtgraph.training.numbers_scorer import (
     NAME,
     Example,
@@ -51,8 +53,8 @@ from thoughtgraph.training.tokenizer import build_tokenizer
 from thoughtgraph.training.traces import Count, LabelledTrace, Prefix, label_of
 
 SHIPPED = Path(thoughtgraph.agents.__file__).parent / "builtin" / "numbers"
-QUESTION = "4 5 6 10 -> 24"
-STEPS = ("4 * 5 = 20 (left: 6 10 20)", "20 - 6 = 14 (left: 10 14)", "10 + 14 = 24 (left: 24)")
+QUESTION = "1 4 6 8 -> 24"  # not held out
+STEPS = ("1 * 4 = 4 (left: 4 6 8)", "8 - 4 = 4 (left: 4 6)", "4 * 6 = 24 (left: 24)")
 
 
 @pytest.fixture(autouse=True)
@@ -229,7 +231,7 @@ def filled(tmp_path: Path) -> SqlStore:
         [
             (QUESTION, good),
             (QUESTION, good),
-            (QUESTION, [("4 + 5 = 9 (left: 6 9 10)", 0)]),
+            (QUESTION, [("1 + 4 = 5 (left: 5 6 8)", 0)]),
             ("1 1 2 3 4 -> 24", [(held, 1), ("2 + 3 = 5 (left: 5)", 0)]),
         ],
     )
@@ -330,19 +332,22 @@ def test_summary_splits_open_from_terminal_and_counts_a_prefix_once() -> None:
     assert found["answers"]["per_sample"] == 0.6667
 
 
-def test_the_shipped_scorer_tells_good_steps_from_bad() -> None:
-    scorer = load_scorer("builtin:numbers")
-    traces = [
-        Trace(f"{QUESTION}\n", STEPS),
-        Trace(f"{QUESTION}\n", (*STEPS[:2], "10 + 14 = 25 (left: 25)")),
-        Trace(f"{QUESTION}\n", ("4 * 5 = 21 (left: 6 10 21)",)),
-        Trace("4 5 6 10 -> 24\n", (STEPS[0], "6 * 10 = 60 (left: 20 60)")),
-    ]
-    right, wrong_end, wrong_start, hopeless = asyncio.run(scorer.score(traces))
-    assert isinstance(right, list)
-    for bad in (wrong_end, wrong_start, hopeless):
-        assert isinstance(bad, list)
-        assert bad[-1] < 0.5 < right[-1]
+def test_the_shipped_scorer_tells_right_solutions_from_wrong_ones() -> None:
+    rng, solver, scorer = random.Random(0), Solver(), load_scorer("builtin:numbers")
+    right: list[Trace] = []
+    wrong: list[Trace] = []
+    for puzzle in game24("val")[:60]:
+        *first, last = solver.sample(rng, puzzle.state)
+        steps = (*map(str, first), str(last))
+        right.append(Trace(f"{puzzle}\n", steps))
+        other = replace(last, sign=rng.choice([sign for sign in SIGNS if sign != last.sign]))
+        wrong.append(Trace(f"{puzzle}\n", (*steps[:-1], str(other))))  # its equation no longer holds
+    scores = asyncio.run(scorer.score(right + wrong))
+    ends = [result[-1] for result in scores if isinstance(result, list)]
+    assert len(ends) == 120
+    found = auc([(score, i < 60, i >= 60) for i, score in enumerate(ends)])
+    assert found is not None
+    assert found > 0.9
 
 
 def test_the_shipped_metrics_are_of_the_shipped_recipe_and_all_is_small() -> None:
