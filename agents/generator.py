@@ -29,6 +29,8 @@ class StepGenerator:
     temperature: float = 1.0
     """≥ 0; a request's own temperature goes before it."""
     top_p: float = 1.0
+    min_p: float = 0.0
+    """See `Sampling.min_p`: keeps high temperatures to plausible tokens."""
 
     @property
     def name(self) -> str:
@@ -39,7 +41,7 @@ class StepGenerator:
         """See `Generator.propose`; only `generate` requests."""
         _only_generate(self.name, context)
         prompt = self.domain.prompt(context.problem.question, context.subjects[0].steps)
-        sampling = _sampling(context, self.domain, self.temperature, self.top_p)
+        sampling = _sampling(context, self.domain, self.temperature, self.top_p, self.min_p)
         return await sample_proposals(self.model, prompt, sampling, context, self.domain.stop, gateway)
 
 
@@ -143,13 +145,15 @@ def _share(sample: Sample, start: int, end: int, *, alone: bool) -> tuple[int, f
     return len(inside), logprob
 
 
-def _sampling(context: Context, domain: Domain, temperature: float, top_p: float) -> Sampling:
+def _sampling(
+    context: Context, domain: Domain, temperature: float, top_p: float, min_p: float = 0.0
+) -> Sampling:
     request = context.request
     heat = temperature if request.temperature is None else request.temperature
     if request.horizon == "step":
-        return Sampling(domain.step_tokens, heat, top_p, stop=(domain.stop,))
+        return Sampling(domain.step_tokens, heat, top_p, min_p, stop=(domain.stop,))
     left = max(1, domain.max_steps - context.subjects[0].thought.depth)
-    return Sampling(domain.step_tokens * left, heat, top_p)
+    return Sampling(domain.step_tokens * left, heat, top_p, min_p)
 
 
 def _only_generate(name: str, context: Context) -> None:

@@ -156,6 +156,7 @@ class RequestGateway:
             "max_tokens": sampling.max_tokens,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
+            "min_p": sampling.min_p,
             "stop": list(sampling.stop),
             "n": call.n,
             "seed": call.seed,

@@ -26,6 +26,9 @@ from ..tools.calculator import CalculatorTool
 from .registry import load_task
 from .settings import Settings
 
+BUILTIN_MIN_P = 0.001
+"""For the shipped model, chosen on the validation split (benchmarks/game24.py)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Replacements:
@@ -133,14 +136,24 @@ def replay_model(store: SqlStore, run: str) -> LanguageModel:
 def _generator(settings: Settings, domain: Domain, model: LanguageModel | None) -> Generator:
     if model is None:
         raise UserError("a search needs a model or a generator")
-    kind = PromptedGenerator if model.chat else StepGenerator
-    generator = kind(model, domain)
+    generator = (
+        PromptedGenerator(model, domain)
+        if model.chat
+        else StepGenerator(model, domain, min_p=_min_p(settings))
+    )
     return generator if settings.temperature is None else replace(generator, temperature=settings.temperature)
+
+
+def _min_p(settings: Settings) -> float:
+    if settings.min_p is not None:
+        return settings.min_p
+    return BUILTIN_MIN_P if settings.model.startswith("builtin:") else 0.0
 
 
 def _scorer(settings: Settings) -> ScoringModel | None:
     if settings.scorer == "auto":
-        return load_scorer(settings.model) if settings.model.startswith("builtin:") else None
+        ours = settings.model.startswith("builtin:") and "generator" not in settings.custom
+        return load_scorer(settings.model) if ours else None
     return None if settings.scorer == "none" else load_scorer(settings.scorer)
 
 

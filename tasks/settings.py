@@ -34,6 +34,8 @@ class Settings:
     """Whether agents may use the exact calculator."""
     temperature: float | None = None
     """≥ 0; None is the generator's own."""
+    min_p: float | None = None
+    """In [0, 1], see `agents.models.base.Sampling`; None is 0.001 for the shipped model and 0 otherwise."""
     budget: Budget = DEFAULT_BUDGET
     mode: Literal["lockstep", "rolling"] = "lockstep"
     wave: int = 8

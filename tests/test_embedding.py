@@ -20,6 +20,7 @@ from searches import digest, make_setup, scripted_steps
 from thoughtgraph.agents.models.base import Generation, GenerationCall
 from thoughtgraph.agents.models.latency import LatencyModel
 from thoughtgraph.agents.models.scripted import ScriptedModel
+from thoughtgraph.agents.verifier import StepScoreVerifier
 from thoughtgraph.graph.errors import ModelError, ModelUnavailableError
 from thoughtgraph.graph.host import Setup
 from thoughtgraph.graph.machine import build, recursion_limit
@@ -27,6 +28,8 @@ from thoughtgraph.graph.records import Budget, Problem
 from thoughtgraph.storage.checkpoints import checkpoint_saver
 from thoughtgraph.storage.read import list_runs, list_units
 from thoughtgraph.storage.store import SqlStore
+from thoughtgraph.tasks.assembly import Replacements, assemble
+from thoughtgraph.tasks.settings import Settings
 from thoughtgraph.tasks.text import TextDomain
 
 CONFIG: Any = {"configurable": {"thread_id": "1"}}
@@ -143,7 +146,7 @@ async def test_without_a_limit_of_the_caller_the_budget_ends_the_search_and_not_
 async def test_requests_that_wait_for_budget_wake_the_machine_no_more_often_than_calls_come_back(
     memory: SqlStore,
 ) -> None:
-    slow = LatencyModel(ScriptedModel(scripted_steps), mean=0.01, sigma=0.3)
+    slow = LatencyModel(ScriptedModel(scripted_steps), mean=0.003, sigma=0.3)
     worst = 4 * TextDomain.step_tokens
     setup = make_setup(memory, params=ENDLESS, mode="rolling", model=slow, budget=Budget(tokens=2 * worst))
     machine: Any = build(setup, InMemorySaver())[0]
@@ -191,20 +194,40 @@ async def test_a_failed_machine_gives_its_search_back_and_resumes_where_it_stopp
         assert digest(memory, "same") == await whole()
 
 
+class Gated(ScriptedModel):
+    """Answers its first call, and the others once the gate is open."""
+
+    def __init__(self) -> None:
+        super().__init__(scripted_steps)
+        self.reached, self.gate = asyncio.Event(), asyncio.Event()
+
+    async def generate(self, calls: Sequence[GenerationCall]) -> list[Generation | ModelError]:
+        if self.asked:
+            self.reached.set()
+            await self.gate.wait()
+        return await super().generate(calls)
+
+
+async def settled(store: SqlStore, status: str) -> None:
+    """Wait until the only unit has this status."""
+    while [unit.status for unit in list_units(store.database, "same")] != [status]:
+        await asyncio.sleep(0.05)
+
+
 async def test_a_cancelled_machine_pays_for_nothing_more_and_gives_its_search_back(memory: SqlStore) -> None:
-    model = ScriptedModel(scripted_steps)
-    setup = make_setup(memory, run="same", model=LatencyModel(model, mean=0.3, sigma=0.01))
+    model = Gated()
+    setup = make_setup(memory, run="same", model=model)
     machine: Any = build(setup, InMemorySaver())[0]
     search = asyncio.create_task(machine.ainvoke(unit_of(memory, setup), CONFIG))
-    await asyncio.sleep(0.45)
+    await model.reached.wait()
+    await asyncio.sleep(0.5)  # until the machine waits in its node `generate`
     search.cancel()
     with pytest.raises(asyncio.CancelledError):
         await search
-    [unit] = list_units(memory.database, "same")
-    assert (unit.status, unit.worker) == ("pending", None)
-    paid = len(model.asked)
-    await asyncio.sleep(0.5)
-    assert len(model.asked) == paid < 12
+    await asyncio.wait_for(settled(memory, "pending"), timeout=5)
+    model.gate.set()
+    await asyncio.sleep(0.1)
+    assert len(model.asked) == 1
     await machine.ainvoke(None, CONFIG)
     assert digest(memory, "same") == await whole()
 
@@ -212,25 +235,26 @@ async def test_a_cancelled_machine_pays_for_nothing_more_and_gives_its_search_ba
 async def test_a_machine_stopped_between_two_nodes_gives_its_search_back_when_its_lease_would_end(
     memory: SqlStore,
 ) -> None:
-    setup = make_setup(memory, run="same", lease_seconds=0.3)
+    setup = make_setup(memory, run="same", lease_seconds=0.5)
     saver = InMemorySaver()
     first: Any = build(setup, saver)[0]
     await first.ainvoke(unit_of(memory, setup), CONFIG, interrupt_after=["select"])
     assert [unit.status for unit in list_units(memory.database, "same")] == ["leased"]
-    await asyncio.sleep(1.0)
-    assert [unit.status for unit in list_units(memory.database, "same")] == ["pending"]
+    await asyncio.wait_for(settled(memory, "pending"), timeout=20)
     second: Any = build(make_setup(memory, run="same"), saver)[0]
     await second.ainvoke(None, CONFIG)
     assert digest(memory, "same") == await whole()
 
 
 async def test_a_search_that_waits_for_a_slow_model_keeps_its_lease(memory: SqlStore) -> None:
-    slow = LatencyModel(ScriptedModel(scripted_steps), mean=1.0, sigma=0.01)
-    setup = make_setup(memory, run="same", model=slow, lease_seconds=0.3, budget=Budget(model_calls=2))
+    model = Gated()
+    setup = make_setup(memory, run="same", model=model, lease_seconds=1.0, budget=Budget(model_calls=2))
     machine: Any = build(setup)[0]
     search = asyncio.create_task(machine.ainvoke(unit_of(memory, setup)))
-    await asyncio.sleep(0.8)
+    await model.reached.wait()
+    await asyncio.sleep(2.5)
     assert memory.claim("same", "another", ttl=60) is None
+    model.gate.set()
     out = await search
     assert out["stopped"] == "budget:model_calls"
 
@@ -325,3 +349,11 @@ def test_checkpoints_hold_nothing_that_strict_deserialisation_refuses(tmp_path: 
         [sys.executable, "-c", STRICT], env=environment, capture_output=True, text=True, check=False
     )
     assert done.stdout == "restored finished\n", done.stderr
+
+
+def test_the_shipped_scorer_does_not_judge_what_a_generator_of_the_users_own_proposes() -> None:
+    store = SqlStore.open(":memory:")
+    own = Replacements(generator=make_setup(store).team.generator)
+    team = assemble(Settings(task="text"), store, own).team
+    assert not [agent for agent in team.verifiers if isinstance(agent, StepScoreVerifier)]
+    assert team.generator is own.generator

@@ -1,6 +1,7 @@
 """Labels by rollouts: the data rule, the counts, and that collecting twice is collecting once."""
 
 import asyncio
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,12 @@ import torch
 from thoughtgraph.agents.models.base import Generation, GenerationCall, Limits, Price, Sample
 from thoughtgraph.agents.models.scheduler import Scheduler
 from thoughtgraph.graph.errors import ModelError, ModelUnavailableError, UserError
+from thoughtgraph.graph.ledger import Commit, RunSpec
+from thoughtgraph.graph.records import Operator, Problem, Thought
 from thoughtgraph.storage.labels import read_labels
-from thoughtgraph.storage.read import list_units, run_spec
+from thoughtgraph.storage.read import list_runs, list_units, run_spec
 from thoughtgraph.storage.store import SqlStore
+from thoughtgraph.tasks.numbers import NumbersTask
 from thoughtgraph.tasks.numbers_puzzles import data_file, game24, held_out
 from thoughtgraph.tasks.numbers_steps import parse_puzzle
 from thoughtgraph.training.numbers_rollouts import (
@@ -21,14 +25,13 @@ from thoughtgraph.training.numbers_rollouts import (
     Progress,
     Roller,
     collect,
-    forbidden_in,
-    puzzle_blocks,
+    label_run,
     source_of,
-    touches_held_out,
 )
+from thoughtgraph.training.scorer_puzzles import forbidden_in, known_by_heart, problems, touches_held_out
 from thoughtgraph.training.traces import Count, Prefix, label_of, labelled_traces, read_counts, read_prefixes
 
-PLAN = Plan("train", 5, samples=3, rollouts=2, batch=16)
+PLAN = Plan("train", 4, samples=4, rollouts=2, batch=16)
 
 
 @pytest.fixture(autouse=True)
@@ -40,8 +43,21 @@ def _public_list() -> None:  # pyright: ignore[reportUnusedFunction]
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with the labels of `PLAN`."""
+    torch.set_num_threads(1)
+    path = tmp_path_factory.mktemp("labels") / "labels.db"
+    store = SqlStore.open(path)
+    asyncio.run(collect(store, PLAN))
+    store.close()
+    return path
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> SqlStore:
+def store(collected: Path, tmp_path: Path) -> SqlStore:
+    """A copy of it."""
+    shutil.copy(collected, tmp_path / "labels.db")
     return SqlStore.open(tmp_path / "labels.db")
 
 
@@ -129,28 +145,34 @@ def test_validation_traces_keep_off_the_test_puzzles_alone() -> None:
     assert forbidden_in("train") == held_out()
 
 
-def test_training_puzzles_are_distinct_mixed_and_never_held_out() -> None:
-    questions = [
-        item.problem.question for block in puzzle_blocks(replace(PLAN, puzzles=600)) for item in block
-    ]
-    assert len(questions) == len(set(questions)) == 600
+def test_training_puzzles_are_distinct_mixed_neither_held_out_nor_known_by_heart() -> None:
+    questions = [item.problem.question for item in problems(NumbersTask(), "train", 100)]
+    assert len(questions) == len(set(questions)) == 100
     forbidden = held_out()
     puzzles = [parse_puzzle(question) for question in questions]
     assert not any(puzzle.numbers in forbidden for puzzle in puzzles)
-    four = sum(len(puzzle.numbers) == 4 and puzzle.target == 24 for puzzle in puzzles)
-    assert four > 250
+    assert not any(known_by_heart(question) for question in questions)
+    assert sum(len(puzzle.numbers) == 4 and puzzle.target == 24 for puzzle in puzzles) > 50
     assert {len(puzzle.numbers) for puzzle in puzzles} == {3, 4, 5, 6}
-    shorter = [item.problem.question for block in puzzle_blocks(replace(PLAN, puzzles=300)) for item in block]
-    assert questions[:300] == shorter
+    assert any(puzzle.target != 24 for puzzle in puzzles)
+    assert [item.problem.question for item in problems(NumbersTask(), "train", 20)] == questions[:20]
+
+
+def test_the_training_puzzles_of_the_list_are_known_by_heart() -> None:
+    listed = game24("train")[0]
+    assert known_by_heart(str(listed))
+    assert known_by_heart(f"{' '.join(map(str, listed.numbers[::-1]))} -> 24")
+    assert not known_by_heart(str(replace(listed, target=30)))
+    assert not known_by_heart("1 1 4 20 -> 24")
 
 
 def test_validation_puzzles_are_those_of_the_validation_ranks() -> None:
-    [block] = puzzle_blocks(Plan("val", 100))
-    assert [item.problem.question for item in block] == [str(puzzle) for puzzle in game24("val")]
+    questions = [item.problem.question for item in problems(NumbersTask("game24"), "val", 100)]
+    assert questions == [str(puzzle) for puzzle in game24("val")]
 
 
 def test_labels_have_counts_and_collecting_again_adds_none(store: SqlStore) -> None:
-    run = asyncio.run(collect(store, PLAN))
+    [run] = [summary.spec.id for summary in list_runs(store.database)]
     prefixes = read_prefixes(store.database, run)
     labels = read_labels(store.database, run, "mc")
     assert {label.thought for label in labels} == {p.thought for p in prefixes}
@@ -165,13 +187,13 @@ def test_labels_have_counts_and_collecting_again_adds_none(store: SqlStore) -> N
     assert (settings["scheme"], settings["tools"], settings["scorer"]) == ("self_consistency", False, "none")
     assert asyncio.run(collect(store, PLAN)) == run
     assert read_labels(store.database, run, "mc") == labels
-    asyncio.run(collect(store, replace(PLAN, puzzles=7)))
+    asyncio.run(collect(store, replace(PLAN, puzzles=5)))
     assert read_labels(store.database, run, "mc")[: len(labels)] == labels
-    assert [len(list_units(store.database, run)), run.split("-")[0]] == [7, "train"]
+    assert [len(list_units(store.database, run)), run.split("-")[0]] == [5, "train"]
 
 
-def test_an_interrupted_collection_computes_only_what_is_missing(store: SqlStore, tmp_path: Path) -> None:
-    run = asyncio.run(collect(store, PLAN))
+def test_an_interrupted_collection_computes_only_what_is_missing(store: SqlStore) -> None:
+    run = list_runs(store.database)[0].spec.id
     whole = {label.thought: label for label in read_labels(store.database, run, "mc")}
     lost = sorted(whole)[: len(whole) // 2]
     with store.database.writing() as connection:
@@ -186,12 +208,31 @@ def test_an_interrupted_collection_computes_only_what_is_missing(store: SqlStore
 
 
 def test_equal_prefixes_share_their_rollouts(store: SqlStore) -> None:
-    run = asyncio.run(collect(store, replace(PLAN, puzzles=12, samples=6)))
+    run = list_runs(store.database)[0].spec.id
     counts = read_counts(store.database, run, read_labels(store.database)[0].source)
-    seen: dict[tuple[str, tuple[str, ...]], set[Count]] = {}
+    seen: dict[tuple[str, tuple[str, ...]], list[Count]] = {}
     for found in read_prefixes(store.database, run):
-        seen.setdefault((found.question, found.steps), set()).add(counts[found.thought])
-    assert all(len(values) == 1 for values in seen.values())
+        seen.setdefault((found.question, found.steps), []).append(counts[found.thought])
+    assert max(map(len, seen.values())) > 1
+    assert all(len(set(values)) == 1 for values in seen.values())
+
+
+async def test_prefixes_that_touch_a_held_out_puzzle_get_no_label(tmp_path: Path) -> None:
+    store = SqlStore.open(tmp_path / "rule.db")
+    held = " ".join(map(str, game24("val")[2].numbers))
+    problem = Problem("p", "numbers", "1 1 2 3 4 -> 24")
+    store.create_run(RunSpec("train-x", "numbers", "self_consistency", {}, 0), [problem])
+    lease = store.claim("train-x", "worker", ttl=60)
+    assert lease is not None
+    root = Thought("a0", (), Operator.GENERATE, problem.question, 0)
+    fine = Thought("a1", ("a0",), Operator.GENERATE, "1 + 1 = 2 (left: 2 2 3 4)", 1)
+    touching = Thought("a2", ("a0",), Operator.GENERATE, f"1 * 1 = 1 (left: {held})", 1)
+    after = Thought("a3", ("a2",), Operator.GENERATE, "1 + 2 = 3 (left: 3 4 5)", 2)
+    store.commit(lease, Commit((root, fine, touching, after)))
+    policy = Recited("")
+    await label_run(store, "train-x", policy, replace(PLAN, rollouts=1), Scheduler(), Progress())
+    assert [label.thought for label in read_labels(store.database)] == ["a1"]
+    assert len(policy.calls) == 1
 
 
 def test_counts_of_one_thought_add_up_and_traces_carry_them_by_step() -> None:

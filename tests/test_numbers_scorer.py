@@ -25,20 +25,9 @@ from thoughtgraph.graph.records import Operator, Problem, Thought
 from thoughtgraph.storage.labels import Label, add_labels, read_datasets, read_models
 from thoughtgraph.storage.store import SqlStore
 from thoughtgraph.tasks.numbers_puzzles import data_file, game24
-from thoughtgraph.tasks.numbers_steps import SIGNS
+from thoughtgraph.tasks.numbers_steps import SIGNS, apply
 from thoughtgraph.training.numbers_data import NumbersData, Solver
-from thoughtgraph.training.numbers_scorer import (
-    NAME,
-    Example,
-    Recipe,
-    Trainer,
-    batches,
-    encode,
-    load_model,
-    logits_of,
-    read_traces,
-    train,
-)
+from thoughtgraph.training.numbers_scorer import NAME, read_traces, train
 from thoughtgraph.training.scorer_eval import (
     Point,
     Sampled,
@@ -49,12 +38,23 @@ from thoughtgraph.training.scorer_eval import (
     summarise,
     vote,
 )
+from thoughtgraph.training.scorer_trainer import (
+    Example,
+    Recipe,
+    Trainer,
+    batches,
+    encode,
+    fit_temperature,
+    load_model,
+    logits_of,
+    odds_ratio,
+)
 from thoughtgraph.training.tokenizer import build_tokenizer
 from thoughtgraph.training.traces import Count, LabelledTrace, Prefix, label_of
 
 SHIPPED = Path(thoughtgraph.agents.__file__).parent / "builtin" / "numbers"
-QUESTION = "1 4 6 8 -> 24"  # not held out
-STEPS = ("1 * 4 = 4 (left: 4 6 8)", "8 - 4 = 4 (left: 4 6)", "4 * 6 = 24 (left: 24)")
+QUESTION = "1 1 4 20 -> 24"  # neither held out nor known by heart
+STEPS = ("1 * 1 = 1 (left: 1 4 20)", "1 * 4 = 4 (left: 4 20)", "4 + 20 = 24 (left: 24)")
 
 
 @pytest.fixture(autouse=True)
@@ -175,14 +175,52 @@ def test_it_fits_64_traces(policy: Path) -> None:
 
 
 def test_the_weights_of_the_best_epoch_are_kept(policy: Path) -> None:
+    def embedding(trainer: Trainer) -> torch.Tensor:
+        return trainer.model.get_parameter("model.embed_tokens.weight")
+
+    seen: list[torch.Tensor] = []
+
+    class Watched(Trainer):
+        def evaluate(self) -> tuple[float, float]:
+            seen.append(embedding(self).clone())
+            return super().evaluate()
+
     tokenizer = build_tokenizer()
     right = [encode(tokenizer, trace(counts=(Count(1, 1),) * 3))]
     wrong = [encode(tokenizer, trace(counts=(Count(0, 1),) * 3))]
-    trainer = Trainer(Recipe(policy=policy, epochs=3, rate=1e-2), right, wrong)
+    trainer = Watched(Recipe(policy=policy, epochs=3, rate=1e-2), right, wrong)
     trainer.run()
     assert trainer.best_epoch == 1
-    assert trainer.evaluate() == pytest.approx(trainer.history[0]["val_bce"], abs=1e-3)
     assert trainer.history[0]["val_bce"] < trainer.history[2]["val_bce"]
+    assert torch.equal(embedding(trainer), seen[0])
+    assert not torch.equal(embedding(trainer), seen[2])
+
+
+def test_the_odds_ratio_corrects_the_prior() -> None:
+    def examples(*targets: float) -> list[Example]:
+        return [Example((1,), (0,), (target,)) for target in targets]
+
+    assert odds_ratio(examples(1, 0), examples(0.25, 0.25)) == pytest.approx(1 / 3)
+    assert odds_ratio(examples(1, 1, 0), examples(0, 1)) == pytest.approx(0.5)
+    assert odds_ratio(examples(1, 1), examples(0, 1)) == 1.0
+
+
+def test_temperature_undoes_overconfidence() -> None:
+    honest = torch.tensor([-2.0, -1.0, 0.5, 1.5, 3.0])
+    temperature, loss = fit_temperature(3 * honest, honest.sigmoid())
+    assert temperature == pytest.approx(3.0, rel=1e-3)
+    entropy = torch.distributions.Bernoulli(logits=honest).entropy().mean()
+    assert loss == pytest.approx(float(entropy), abs=1e-5)
+
+
+def test_the_weights_are_calibrated_at_the_end(policy: Path) -> None:
+    tokenizer = build_tokenizer()
+    steps = tuple((t, encode(tokenizer, trace(counts=(Count(t, 4),) * 3))) for t in (0, 4, 3))
+    examples = [example for _, example in steps]
+    trainer = Trainer(Recipe(policy=policy, epochs=2, rate=3e-3), examples, examples)
+    trainer.run()
+    assert any(abs(figures["temperature"] - 1) > 0.05 for figures in trainer.history)
+    assert trainer.evaluate()[0] == pytest.approx(1.0, abs=0.02)
 
 
 def write_run(
@@ -231,8 +269,9 @@ def filled(tmp_path: Path) -> SqlStore:
         [
             (QUESTION, good),
             (QUESTION, good),
-            (QUESTION, [("1 + 4 = 5 (left: 5 6 8)", 0)]),
+            (QUESTION, [("1 + 4 = 5 (left: 1 5 20)", 0)]),
             ("1 1 2 3 4 -> 24", [(held, 1), ("2 + 3 = 5 (left: 5)", 0)]),
+            ("1 4 6 8 -> 24", [("1 * 4 = 4 (left: 4 6 8)", 2)]),
         ],
     )
     validation = [(str(p), [("1 + 1 = 2 (left: 2 3 4)", i % 3)]) for i, p in enumerate(game24("val")[:6])]
@@ -246,7 +285,7 @@ def test_traces_are_read_by_split_once_each_without_held_out_ones(filled: SqlSto
     assert labels.source == "mc:p@1"
     assert [(t.leaf.question, len(t.counts)) for t in labels.train] == [(QUESTION, 1), (QUESTION, 3)]
     assert labels.train[1].counts == (Count(2, 2), Count(1, 2), Count(2, 2))
-    assert labels.left_out == 1
+    assert (labels.touching, labels.by_heart) == (1, 1)
     assert len(labels.validation) == 12
     assert labels.samples == 2
 
@@ -268,7 +307,8 @@ def test_training_writes_measures_and_registers_the_model(
         "problems": 1,
         "traces": 2,
         "labelled_steps": 4,
-        "left_out_by_the_data_rule": 1,
+        "traces_left_out_by_the_data_rule": 1,
+        "traces_left_out_as_known_by_heart": 1,
     }
     assert metrics["validation"]["answers"]["problems"] == 6
     [model] = read_models(filled.database, NAME)
@@ -340,8 +380,10 @@ def test_the_shipped_scorer_tells_right_solutions_from_wrong_ones() -> None:
         *first, last = solver.sample(rng, puzzle.state)
         steps = (*map(str, first), str(last))
         right.append(Trace(f"{puzzle}\n", steps))
-        other = replace(last, sign=rng.choice([sign for sign in SIGNS if sign != last.sign]))
-        wrong.append(Trace(f"{puzzle}\n", (*steps[:-1], str(other))))  # its equation no longer holds
+        results = {sign: apply(last.first, sign, last.second) for sign in SIGNS}
+        sign, result = rng.choice([(s, r) for s, r in results.items() if r is not None and r != last.result])
+        other = replace(last, sign=sign, result=result, left=(result,))  # exact, but not the target
+        wrong.append(Trace(f"{puzzle}\n", (*steps[:-1], str(other))))
     scores = asyncio.run(scorer.score(right + wrong))
     ends = [result[-1] for result in scores if isinstance(result, list)]
     assert len(ends) == 120

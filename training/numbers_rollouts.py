@@ -9,8 +9,8 @@ Thoughts with equal question and steps share their rollouts, and each gets a lab
 complete: its label is its own grade, with one rollout. What is labelled already is not computed again, so an
 interrupted run goes on when started again, and a larger `--puzzles` adds to a smaller one.
 
-The data rule: training puzzles come from `numbers_data`, and no prefix is labelled, and no completion counted, that
-passes through four numbers of a held-out puzzle.
+The data rule (`scorer_puzzles`): no prefix is labelled, and no completion counted, that passes through four numbers of
+a held-out puzzle.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -38,16 +38,12 @@ from ..graph.records import Budget
 from ..storage.labels import add_labels
 from ..storage.store import SqlStore
 from ..tasks.assembly import Replacements
-from ..tasks.base import Item
 from ..tasks.numbers import NumbersTask
-from ..tasks.numbers_puzzles import game24, held_out
-from ..tasks.numbers_steps import parse_puzzle, parse_step
+from ..tasks.numbers_steps import parse_puzzle
 from ..tasks.runs import start
 from ..tasks.settings import Settings
-from .numbers_data import NumbersData
+from .scorer_puzzles import Split, forbidden_in, problems, touches_held_out
 from .traces import Count, Prefix, label_of, read_counts, read_prefixes
-
-Split = Literal["train", "val"]
 
 BLOCK = 256
 """Puzzles searched and labelled before the next ones: the unit of `--minutes`."""
@@ -148,43 +144,6 @@ def source_of(policy: str) -> str:
     return f"mc:{policy}"
 
 
-def forbidden_in(split: Split) -> frozenset[tuple[int, ...]]:
-    """Return the sorted multisets of four numbers that traces of a split must not pass through."""
-    return held_out() if split == "train" else frozenset(puzzle.numbers for puzzle in game24("test"))
-
-
-def touches_held_out(question: str, steps: Sequence[str], forbidden: Collection[tuple[int, ...]]) -> bool:
-    """Return whether the question, or what some step says is left, is four numbers among `forbidden`, in any order."""
-    states = [parse_puzzle(question).state]
-    states += [tuple(sorted(step.left)) for text in steps if (step := parse_step(text))]
-    return any(len(state) == 4 and state in forbidden for state in states)
-
-
-def puzzle_blocks(plan: Plan) -> Iterator[list[Item]]:
-    """Yield the problems of a plan, a block at a time, no question twice, none that is held out from its split."""
-    task = NumbersTask(plan.task)
-    if plan.split == "val":
-        items = list(task.load("val", plan.puzzles))
-        yield from (items[i : i + BLOCK] for i in range(0, len(items), BLOCK))
-        return
-    fresh = _training_items(task, plan.seed)
-    left = plan.puzzles
-    while left > 0:
-        yield list(islice(fresh, min(BLOCK, left)))
-        left -= BLOCK
-
-
-def _training_items(task: NumbersTask, seed: int) -> Iterator[Item]:
-    forbidden = held_out()
-    seen: set[str] = set()
-    for solutions in NumbersData(derive_seed(seed, "rollouts")).chunks(BLOCK):
-        for solution in solutions:
-            question = str(solution.puzzle)
-            if question not in seen and not touches_held_out(question, (), forbidden):
-                seen.add(question)
-                yield Item(task.problem(question))
-
-
 async def collect(
     store: SqlStore, plan: Plan, *, minutes: float | None = None, progress: Progress | None = None
 ) -> str:
@@ -206,7 +165,8 @@ async def collect(
     agents = Replacements(verifiers=())
     scheduler = Scheduler()
     try:
-        for items in puzzle_blocks(plan):
+        problems_left = problems(NumbersTask(plan.task), plan.split, plan.puzzles, plan.seed)
+        while items := list(islice(problems_left, BLOCK)):
             if minutes is not None and progress.minutes >= minutes:
                 break
             parallel = max(1, plan.batch // plan.samples)

@@ -35,6 +35,12 @@ class Sampling:
     """≥ 0; 0 is greedy."""
     top_p: float = 1.0
     """In (0, 1]."""
+    min_p: float = 0.0
+    """In [0, 1]: tokens less likely than this share of the likeliest one are not drawn (min-p, Nguyen et al., arXiv 2407.01082).
+
+    Local models take the shares before the temperature, so that heat spreads the draw over plausible tokens only; servers as they do. Backends
+    without it refuse a call that sets it.
+    """
     stop: tuple[str, ...] = ()
     """A sample ends before the first of these; the stop string itself is not part of the text."""
 
@@ -65,6 +71,7 @@ class GenerationCall:
             s.max_tokens,
             s.temperature,
             s.top_p,
+            s.min_p,
             s.stop,
         )
 

@@ -181,6 +181,10 @@ def choose(logits: Tensor, rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
 def _draw(logits: Tensor, rows: Sequence[Row]) -> Tensor:
     exact = torch.float32 if logits.device.type == "mps" else torch.float64  # MPS has no float64
     temperature = _column([row.sampling.temperature for row in rows], logits, exact)
+    min_p = [row.sampling.min_p for row in rows]
+    if max(min_p) > 0.0:
+        shares = (logits - logits.amax(-1, keepdim=True)).exp()
+        logits = logits.masked_fill(shares < _column(min_p, logits, logits.dtype), -torch.inf)
     probabilities = (logits.to(exact) / temperature).softmax(-1)
     top_p = [row.sampling.top_p for row in rows]
     if min(top_p) < 1.0:

@@ -128,6 +128,8 @@ class LangChainModel:
         options: dict[str, Any] = {"temperature": sampling.temperature, self._limit_key: sampling.max_tokens}
         if sampling.top_p != 1.0:
             options["top_p"] = sampling.top_p
+        if sampling.min_p > 0.0:
+            raise ModelError(f"{self.name} does not take min_p; leave it out")
         try:
             return await self._model.ainvoke(messages, stop=list(sampling.stop) or None, **options)
         except (

@@ -213,6 +213,8 @@ class OpenAIModel:
         }
         if sampling.top_p != 1.0:
             body["top_p"] = sampling.top_p
+        if sampling.min_p > 0.0:
+            extra["min_p"] = sampling.min_p
         if sampling.stop:
             body["stop"] = list(sampling.stop)
         if "seed" in self._wanted:

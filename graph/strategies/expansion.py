@@ -30,6 +30,8 @@ class Sampler:
     """Whether equal samples of a request become one thought with a count."""
     temperature: float | None = None
     """≥ 0; None is the generator's own."""
+    heating: float = 0.0
+    """Added to the temperature for each earlier request on the same thought (≥ 0): what is likely was drawn before."""
     merge: bool = False
     """Whether a thought shares the node of an earlier sibling with the same text, as it may come of a second expansion."""
     prior: Prior | None = None
@@ -44,8 +46,11 @@ class Sampler:
             first_sample=pick.first_sample,
             horizon=self.horizon,
             distinct=self.distinct,
-            temperature=self.temperature,
+            temperature=self._heat(pick.first_sample),
         )
+
+    def _heat(self, drawn: int) -> float | None:
+        return None if self.temperature is None else self.temperature + self.heating * (drawn // self.n)
 
     def grown(self, tree: Tree, parent: int) -> None:
         """See `Expander.grown`.
