@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from ..agents.critic import PromptedCritic, ValueCritic
 from ..agents.generator import PromptedGenerator, StepGenerator
+from ..agents.models.advice import builtin_advice
 from ..agents.models.base import LanguageModel, ScoringModel
 from ..agents.models.codec import generation_from_json
 from ..agents.models.registry import load_model, load_scorer
@@ -25,9 +26,6 @@ from ..storage.store import SqlStore
 from ..tools.calculator import CalculatorTool
 from .registry import load_task
 from .settings import Settings
-
-BUILTIN_MIN_P = 0.001
-"""For the shipped model, chosen on the validation split (benchmarks/game24.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +71,8 @@ def assemble(settings: Settings, store: SqlStore, own: Replacements | None = Non
         raise UserError(
             f"this run used {', '.join(sorted(missing))} of your own; resume it from Python and give the same ones"
         )
+    if own.generator is None:
+        settings = recommended(settings)
     settings = replace(settings, custom=own.names)
     domain = load_task(settings.task).domain
     # built once now, so that a bad name or parameter is an error here and not in the first search
@@ -88,6 +88,15 @@ def assemble(settings: Settings, store: SqlStore, own: Replacements | None = Non
         wave=settings.wave,
         review=settings.review,
     )
+
+
+def recommended(settings: Settings) -> Settings:
+    """Fill in what a shipped model recommends for its search, where the user set nothing; it is recorded with the run."""
+    advice = builtin_advice(settings.model)
+    if advice is None:
+        return settings
+    params = {**advice.schemes.get(settings.scheme, {}), **settings.params}
+    return replace(settings, params=params, min_p=advice.min_p if settings.min_p is None else settings.min_p)
 
 
 def build_team(
@@ -139,15 +148,9 @@ def _generator(settings: Settings, domain: Domain, model: LanguageModel | None) 
     generator = (
         PromptedGenerator(model, domain)
         if model.chat
-        else StepGenerator(model, domain, min_p=_min_p(settings))
+        else StepGenerator(model, domain, min_p=settings.min_p or 0.0)
     )
     return generator if settings.temperature is None else replace(generator, temperature=settings.temperature)
-
-
-def _min_p(settings: Settings) -> float:
-    if settings.min_p is not None:
-        return settings.min_p
-    return BUILTIN_MIN_P if settings.model.startswith("builtin:") else 0.0
 
 
 def _scorer(settings: Settings) -> ScoringModel | None:

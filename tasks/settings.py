@@ -12,7 +12,7 @@ from ..graph.records import Budget
 
 CriticName = Literal["none", "value", "prompted"]
 
-DEFAULT_BUDGET = Budget(tokens=4000)
+DEFAULT_BUDGET = Budget(tokens=10_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Settings:
     temperature: float | None = None
     """≥ 0; None is the generator's own."""
     min_p: float | None = None
-    """In [0, 1], see `agents.models.base.Sampling`; None is 0.001 for the shipped model and 0 otherwise."""
+    """In [0, 1], see `agents.models.base.Sampling`; None is what the shipped model recommends, and 0 for any other."""
     budget: Budget = DEFAULT_BUDGET
     mode: Literal["lockstep", "rolling"] = "lockstep"
     wave: int = 8

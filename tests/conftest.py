@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -175,7 +174,7 @@ def wave(lease: Lease, root: Thought) -> Callable[[int], Commit]:
             prompt_tokens=5, completion_tokens=12, model_calls=1, verifier_calls=1, seconds=number + 1.0
         )
         told = [
-            Event("told", (r.id,), {"request": asdict(r), "error": None, "usage": usage.as_dict()})
+            Event("told", (r.id,), {"request": r.as_json(), "error": None, "usage": usage.as_dict()})
             for r in requests
         ]
         return Commit(

@@ -39,7 +39,7 @@ from thoughtgraph.storage.read import (
     unit_tool_calls,
     unit_usage,
 )
-from thoughtgraph.storage.references import set_references, read_references
+from thoughtgraph.storage.references import read_references, set_references
 from thoughtgraph.storage.store import SqlStore
 
 ROOT = Path(__file__).parent.parent

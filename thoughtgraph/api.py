@@ -50,7 +50,7 @@ class Options(TypedDict, total=False):
     """Whether agents may use the exact calculator; default True."""
     temperature: float
     budget: Budget | Mapping[str, float]
-    """Default 4,000 generated tokens."""
+    """Default 10,000 generated tokens."""
     mode: Literal["lockstep", "rolling"]
     wave: int
     """Requests in flight at once within one search; default 8."""
