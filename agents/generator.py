@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..graph.domain import Domain
-from ..graph.errors import AgentError
+from ..graph.errors import AgentError, BudgetSpentError
 from ..graph.records import Operator
 from .models.base import GenerationCall, LanguageModel, Message, Sample, Sampling
 from .prompting import fill, load_prompt
@@ -83,22 +83,31 @@ async def sample_proposals(
 ) -> list[Proposal]:
     """Draw the request's samples from a model and read them as proposals.
 
-    For generators of your own: give the prompt, get de-duplicated proposals without truncated steps.
+    For generators of your own: give the prompt, get de-duplicated proposals without truncated steps. Where the budget lets a call draw fewer samples
+    than wanted, further calls draw the rest, as long as it lasts.
     """
     request = context.request
-    call = GenerationCall(prompt, sampling, request.n, context.seed, request.first_sample)
-    call_id, generation = await gateway.generate(model, call)
     proposals: dict[object, Proposal] = {}
-    for index, sample in enumerate(generation.samples):
-        steps = read_steps(sample, stop, whole=request.horizon == "answer")
-        texts = tuple(step.text for step in steps)
-        if not steps or (request.distinct and texts[0] in context.siblings and len(texts) == 1):
-            continue
-        key: object = texts if request.distinct else index
-        if key in proposals:
-            proposals[key] = replace(proposals[key], count=proposals[key].count + 1)
-        else:
-            proposals[key] = Proposal(steps, request.first_sample + index, call=call_id)
+    drawn = 0
+    while drawn < request.n:
+        call = GenerationCall(prompt, sampling, request.n - drawn, context.seed, request.first_sample + drawn)
+        try:
+            call_id, generation = await gateway.generate(model, call)
+        except BudgetSpentError as refusal:
+            if refusal.held or not drawn:
+                raise
+            break
+        for index, sample in enumerate(generation.samples, start=drawn):
+            steps = read_steps(sample, stop, whole=request.horizon == "answer")
+            texts = tuple(step.text for step in steps)
+            if not steps or (request.distinct and texts[0] in context.siblings and len(texts) == 1):
+                continue
+            key: object = texts if request.distinct else index
+            if key in proposals:
+                proposals[key] = replace(proposals[key], count=proposals[key].count + 1)
+            else:
+                proposals[key] = Proposal(steps, request.first_sample + index, call=call_id)
+        drawn += len(generation.samples)
     return list(proposals.values())
 
 

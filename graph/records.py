@@ -158,6 +158,14 @@ class Request:
         # computed once: strategies, sessions and the store all key by it
         object.__setattr__(self, "id", address("request", *values))
 
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Request:
+        """Return the request that `as_json` gave these values; raises KeyError, TypeError or ValueError on others."""
+        fields = dict(values)
+        fields["operator"] = Operator(fields["operator"])
+        fields["subjects"] = tuple(fields["subjects"])
+        return cls(**fields)
+
     def as_json(self) -> dict[str, Any]:
         """Return the fields that determine it, as JSON values."""
         return {

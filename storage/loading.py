@@ -122,10 +122,7 @@ def request_of(event: Event) -> Request:
         StoreError: if it holds none that this program understands.
     """
     try:
-        fields = dict(event.detail["request"])
-        fields["operator"] = _OPERATORS[fields["operator"]]
-        fields["subjects"] = tuple(fields["subjects"])
-        return Request(**fields)
+        return Request.from_json(event.detail["request"])
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(
             f"a recorded {event.kind} event has no request that this program can read ({error!r}); "

@@ -27,7 +27,7 @@ from thoughtgraph.tasks.runs import resume, start
 from thoughtgraph.tasks.settings import Settings
 
 RUN = "crash"
-PROBLEMS = ("first question", "second question", "third question")
+PROBLEMS = ("first question", "second question", "third question", "fourth question")
 PARALLEL = 2
 WAVE = 3
 
@@ -97,7 +97,7 @@ async def main(url: str, log: str, count: str, mode: Any, kill_at: int, when: st
         model=model.name,
         scorer="none",
         tools=False,
-        budget=Budget(model_calls=10),
+        budget=Budget(model_calls=16),
         mode=mode,
         wave=WAVE,
     )

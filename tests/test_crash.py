@@ -96,7 +96,7 @@ def test_a_killed_run_resumes_to_the_graph_of_an_uninterrupted_one(
 def test_a_killed_rolling_run_loses_nothing_and_doubles_nothing(
     when: str, fresh: Callable[[str, str], tuple[str, Path]]
 ) -> None:
-    for point in (5, 17, 31):
+    for point in (5, 13, 21):
         url, folder = fresh("sqlite", f"rolling{point}")
         assert run_child(url, folder, "rolling", point, when) == -9
         before = known(url)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -139,7 +139,7 @@ def test_outcomes_come_back_as_they_were_told(fresh: SqlStore, spec: RunSpec, da
         for i in range(2)
     ]
     error = draw(st.none() | ODD)
-    told = Event("told", (request.id,), {"request": asdict(request), "error": error})
+    told = Event("told", (request.id,), {"request": request.as_json(), "error": error})
     fresh.commit(lease, Commit(tuple(thoughts), tuple(evaluations), events=(told,)))
     texts = ("text", "answer", "key", "state", "call")
     expected = Outcome(
