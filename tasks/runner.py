@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import gc
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,6 +61,17 @@ class Drain:
             host.cancel_calls()
 
 
+@contextmanager
+def collected_rarely() -> Generator[None]:
+    """Run the cyclic garbage collector seldom inside: trees of records hold no cycles, and scanning them took a fifth of a search's time."""
+    before = gc.get_threshold()
+    gc.set_threshold(100_000, 50, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
 Listener = Callable[[UnitEnd], None]
 EventListener = Callable[[dict[str, Any]], None]
 
@@ -86,7 +99,8 @@ class Runner:
         """
         self.drain.hosts.append(self.host)
         ends: list[UnitEnd] = []
-        await asyncio.gather(*(self._work(ends) for _ in range(parallel)))
+        with collected_rarely():
+            await asyncio.gather(*(self._work(ends) for _ in range(parallel)))
         if self._fatal is not None:
             raise self._fatal
         return ends
