@@ -30,6 +30,7 @@ from thoughtgraph.graph.ledger import RunSpec
 from thoughtgraph.graph.machine import build
 from thoughtgraph.graph.schemes import make_strategy
 from thoughtgraph.storage.store import SqlStore
+from thoughtgraph.tasks.runner import collected_rarely
 from thoughtgraph.tasks.text import TextDomain
 
 
@@ -71,7 +72,8 @@ async def measure(thoughts: int, branching: int, folder: Path) -> dict[str, floa
     machine: Any = built  # its stream is typed as a union over all stream modes
     marks: list[tuple[int, float]] = [(1, time.perf_counter())]
     updates = machine.astream({"question": "How much?"}, stream_mode="updates")
-    marks += [(u["generate"]["thoughts"], time.perf_counter()) async for u in updates if "generate" in u]
+    with collected_rarely():  # as the runner does
+        marks += [(u["generate"]["thoughts"], time.perf_counter()) async for u in updates if "generate" in u]
     ended = time.perf_counter()
     host.shutdown()
     store.close()

@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=32)
     parser.add_argument("--slots", type=int, default=32)
     parser.add_argument("--calls", type=int, default=400, help="model calls a problem")
-    parser.add_argument("--wave", type=int, default=32, help="requests in flight a problem")
+    parser.add_argument("--wave", type=int, default=64, help="requests in flight a problem")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     busy = {

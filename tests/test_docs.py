@@ -1,0 +1,59 @@
+"""The README is true: its code runs, its figures are those stored, its links lead somewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def test_the_python_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THOUGHTGRAPH_DB", str(tmp_path / "docs.db"))
+    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert blocks
+    for block in blocks:
+        names: dict[str, object] = {}
+        exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - the project's own text
+        assert getattr(names["result"], "status", None) == "solved"
+
+
+@pytest.mark.parametrize(
+    "document", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "examples/README.md"]
+)
+def test_links_lead_somewhere(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        if not target.startswith("http"):
+            assert (ROOT / document).parent.joinpath(target).exists(), target
+
+
+def test_the_table_holds_the_stored_figures() -> None:
+    stored = json.loads((RESULTS / "game24.json").read_text())
+    for row in stored["rows"]:
+        low, high = row["interval_95"]
+        line = f"| {row['row']} | {row['solved']} of {row['of']} | {low:.0%}–{high:.0%} | {row['tokens_per_puzzle']:,} |"
+        assert line in README
+
+
+def test_the_costs_are_the_stored_figures() -> None:
+    overhead = json.loads((RESULTS / "overhead.json").read_text())
+    large = json.loads((RESULTS / "overhead_100k.json").read_text())
+    busy = json.loads((RESULTS / "saturation.json").read_text())["busy"]
+    assert f"{overhead['ms_per_thought']:.2f} ms a thought" in README
+    assert f"{large['ms_per_thought']:.2f} ms a thought" in README
+    assert f"{busy['mcts, rolling']:.0%} (mcts), {busy['best_of_n, rolling']:.0%} (best_of_n)" in README
+
+
+def test_architecture_names_what_is_there() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    for name in re.findall(r"`((?:agents|graph|storage|tasks|tools|training)/[\w/.]+)`", text):
+        path = ROOT / name
+        assert (
+            path.exists() or path.with_suffix(".py").exists() or (path.parent.with_suffix(".py")).exists()
+        ), name
