@@ -49,6 +49,8 @@ class Options(TypedDict, total=False):
     tools: bool
     """Whether agents may use the exact calculator; default True."""
     temperature: float
+    min_p: float
+    """In [0, 1]: share of the likeliest token below which none is drawn; default what the shipped model recommends, else 0."""
     budget: Budget | Mapping[str, float]
     """Default 10,000 generated tokens."""
     mode: Literal["lockstep", "rolling"]

@@ -83,6 +83,17 @@ class SearchOptions:
             show_default="the agent's own",
         ),
     ] = None
+    min_p: Annotated[
+        float | None,
+        option(
+            "--min-p",
+            help="Draw no token less likely than this share of the likeliest.",
+            min=0.0,
+            max=1.0,
+            callback=_finite,
+            show_default="the model's own",
+        ),
+    ] = None
     budget: Annotated[
         list[str] | None,
         option(
@@ -127,6 +138,8 @@ class SearchOptions:
             options["base_url"] = self.base_url
         if self.temperature is not None:
             options["temperature"] = self.temperature
+        if self.min_p is not None:
+            options["min_p"] = self.min_p
         if self.budget:
             options["budget"] = read_budget(self.budget)
         return options
