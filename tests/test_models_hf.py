@@ -335,3 +335,17 @@ def test_greedy_and_drawn_rows_mix() -> None:
     tokens, _ = choose(logits, rows)
     [alone], _ = choose(logits[:1], [row(2)])
     assert listed(tokens) == [1, int(alone), 1]
+
+
+def test_min_p_leaves_only_plausible_tokens_however_hot() -> None:
+    logits = torch.tensor([[math.log(0.6), math.log(0.3), math.log(0.09), math.log(0.01)]])
+    drawn = {
+        int(
+            choose(
+                logits,
+                [Row(0, Sampling(1, temperature=50.0, min_p=0.4), seed, TextStream(lambda _: "", (0,), ()))],
+            )[0]
+        )
+        for seed in range(60)
+    }
+    assert drawn == {0, 1}

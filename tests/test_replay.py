@@ -1,0 +1,62 @@
+"""A recorded run answers the same search again, call by call, with no model at hand; and what a recommendation does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from searches import HashVerifier, scripted_steps
+
+from thoughtgraph.agents.models.scripted import ScriptedModel
+from thoughtgraph.graph.errors import UserError
+from thoughtgraph.graph.records import Budget
+from thoughtgraph.storage.read import list_units, unit_graph
+from thoughtgraph.storage.store import SqlStore
+from thoughtgraph.tasks.assembly import Replacements, recommended
+from thoughtgraph.tasks.base import Item
+from thoughtgraph.tasks.registry import load_task
+from thoughtgraph.tasks.runs import start
+from thoughtgraph.tasks.settings import Settings
+
+SETTINGS = Settings(task="text", model="scripted", scorer="none", tools=False, budget=Budget(model_calls=12))
+
+
+async def test_a_replayed_run_makes_the_same_thoughts(tmp_path: Path) -> None:
+    store = SqlStore.open(tmp_path / "store.db")
+    items = [Item(load_task("text").problem("how many?"))]
+    judges = Replacements(verifiers=(HashVerifier(),))
+    own = replace(judges, model=ScriptedModel(scripted_steps))
+    await start(store, SETTINGS, items, own=own, run="first")
+    await start(store, replace(SETTINGS, model="replay:first"), items, own=judges, run="second")
+    [first], [second] = list_units(store.database, "first"), list_units(store.database, "second")
+    assert first.result is not None
+    assert second.result is not None
+    assert second.result.answer == first.result.answer
+    assert replace(second.result.usage, seconds=0.0) == replace(first.result.usage, seconds=0.0)
+    texts = [
+        sorted(
+            thought.text for thought in unit_graph(store.database, run, first.problem.id).thoughts.values()
+        )
+        for run in ("first", "second")
+    ]
+    assert texts[0] == texts[1]
+    store.close()
+
+
+async def test_a_replay_of_nothing_is_refused(tmp_path: Path) -> None:
+    store = SqlStore.open(tmp_path / "store.db")
+    items = [Item(load_task("text").problem("how many?"))]
+    with pytest.raises(UserError, match="no run 'nothing'"):
+        await start(store, replace(SETTINGS, model="replay:nothing"), items)
+    store.close()
+
+
+def test_a_shipped_models_recommendation_gives_way_to_the_users_settings() -> None:
+    plain = recommended(Settings(params={"widening": 9.0}, min_p=0.5))
+    assert plain.params["widening"] == 9.0
+    assert plain.params["max_expansions"] == 16
+    assert plain.min_p == 0.5
+    assert recommended(Settings()).min_p == 0.0003
+    other = Settings(model="hf:somewhere")
+    assert recommended(other) == other
