@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ..agents.critic import PromptedCritic, ValueCritic
 from ..agents.generator import PromptedGenerator, StepGenerator
@@ -20,7 +21,7 @@ from ..graph.domain import Domain
 from ..graph.errors import UserError
 from ..graph.host import Setup
 from ..graph.ledger import RunSpec
-from ..graph.schemes import make_strategy
+from ..graph.schemes import defaults, make_strategy
 from ..storage.read import list_units, unit_model_calls
 from ..storage.store import SqlStore
 from ..tools.calculator import CalculatorTool
@@ -71,8 +72,10 @@ def assemble(settings: Settings, store: SqlStore, own: Replacements | None = Non
         raise UserError(
             f"this run used {', '.join(sorted(missing))} of your own; resume it from Python and give the same ones"
         )
+    asked = settings
     if own.generator is None:
         settings = recommended(settings)
+    settings = replace(settings, params=_tempered(asked, settings.params))
     settings = replace(settings, custom=own.names)
     domain = load_task(settings.task).domain
     # built once now, so that a bad name or parameter is an error here and not in the first search
@@ -99,6 +102,14 @@ def recommended(settings: Settings) -> Settings:
     return replace(settings, params=params, min_p=advice.min_p if settings.min_p is None else settings.min_p)
 
 
+def _tempered(asked: Settings, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Let the user's temperature go before the scheme's own, unless the user gave the scheme one too."""
+    has_own = "temperature" in defaults(asked.scheme)
+    if asked.temperature is None or "temperature" in asked.params or not has_own:
+        return params
+    return {**params, "temperature": asked.temperature}
+
+
 def build_team(
     settings: Settings, domain: Domain, own: Replacements, replay: Callable[[str], LanguageModel]
 ) -> Team:
@@ -106,6 +117,7 @@ def build_team(
     calculator = CalculatorTool()
     model = own.model
     if model is None and own.generator is None:
+        _check_fit(settings, domain)
         model = load_model(settings.model, replay=replay, **settings.model_options)
     scorer = own.scorer or _scorer(settings)
     verifiers: list[Verifier] = [RuleVerifier(domain)]
@@ -140,6 +152,15 @@ def replay_model(store: SqlStore, run: str) -> LanguageModel:
     names = list(dict.fromkeys(call.model for call in calls))
     recorded = {call.id: generation_from_json(call.response) for call in calls}
     return ReplayModel(names, recorded, chat=not isinstance(calls[0].prompt, str))
+
+
+def _check_fit(settings: Settings, domain: Domain) -> None:
+    """Refuse a shipped model on a task it was not made for: its answers would be noise."""
+    name = settings.model.removeprefix("builtin:")
+    if settings.model.startswith("builtin:") and domain.name != name:
+        raise UserError(
+            f"{settings.model} knows the task {name!r} only, not {domain.name!r}; give another model with --model"
+        )
 
 
 def _generator(settings: Settings, domain: Domain, model: LanguageModel | None) -> Generator:

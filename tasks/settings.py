@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ..graph.errors import UserError
 from ..graph.records import Budget
@@ -44,6 +45,25 @@ class Settings:
     custom: tuple[str, ...] = ()
     """Names of agents or models that were given as objects: a resume must be given them again."""
 
+    def __post_init__(self) -> None:
+        # not every caller is typed, so what the types promise is checked all the same
+        given: dict[str, Any] = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        for name in ("task", "scheme", "model", "scorer"):
+            _require(isinstance(given[name], str), name, given, "a name")
+        _require(
+            isinstance(given["params"], Mapping), "params", given, "a mapping of the scheme's parameters"
+        )
+        _require(given["critic"] in get_args(CriticName), "critic", given, "none, value or prompted")
+        _require(isinstance(given["tools"], bool), "tools", given, "True or False")
+        _require(_in_range(given["temperature"], math.inf), "temperature", given, "a number of 0 or more")
+        _require(_in_range(given["min_p"], 1.0), "min_p", given, "a number from 0 to 1")
+        _require(isinstance(given["budget"], Budget), "budget", given, "a Budget, or its limits by name")
+        _require(given["mode"] in ("lockstep", "rolling"), "mode", given, "lockstep or rolling")
+        _require(
+            type(given["wave"]) is int and given["wave"] >= 1, "wave", given, "a whole number of 1 or more"
+        )
+        _require(type(given["seed"]) is int, "seed", given, "a whole number")
+
     def as_json(self) -> dict[str, Any]:
         """Return the settings as JSON values."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
@@ -70,3 +90,17 @@ class Settings:
         known["budget"] = Budget(**known["budget"])
         known["custom"] = tuple(known.get("custom", ()))
         return cls(**known)
+
+
+def _in_range(value: Any, high: float) -> bool:
+    """Return whether an optional number is in [0, high] and finite."""
+    if value is None:
+        return True
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return math.isfinite(value) and 0 <= value <= high
+
+
+def _require(fits: bool, name: str, given: Mapping[str, Any], wanted: str) -> None:
+    if not fits:
+        raise UserError(f"the setting {name}={given[name]!r} is not {wanted}; see help(thoughtgraph.solve)")

@@ -134,7 +134,7 @@ def test_run_over_a_file(cli: Cli) -> None:
 def test_run_tells_a_person(cli: Cli) -> None:
     done = search(cli, "run", cli.file({"question": "4 5 6 10"}, {"question": "1 2 3 4"}), "--limit", "1")
     assert done.code == 0
-    assert "1 of 1 solved (100.0% of the finished)" in done.out
+    assert "1 of 1 solved (100.0% of those graded)" in done.out
     assert "see the problems: thoughtgraph show " in done.out
     assert done.err == ""
 

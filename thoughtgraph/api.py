@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack
 
-from .graph.errors import ThoughtGraphError, UserError
+from .graph.errors import ThoughtGraphError, UnknownNameError, UserError
 from .graph.records import Budget, Usage
 
 if TYPE_CHECKING:
@@ -121,6 +121,8 @@ async def asolve(question: str, **options: Unpack[Options]) -> Result:
     from .tasks.registry import load_task
     from .tasks.runs import new_run_id, start
 
+    if not isinstance(question, str):  # pyright: ignore[reportUnnecessaryIsInstance] - not every caller is typed
+        raise UserError(f"the question {question!r} is not text; write it in quotes")
     settings, own = configure(options)
     problem = load_task(settings.task).problem(question)
     store = await asyncio.to_thread(open_store, options.get("db"))
@@ -210,28 +212,27 @@ def configure(
         if name in values
     }
     for name in ("model", "scorer"):
-        if name in values and not isinstance(values[name], str):
+        if name in values and hasattr(values[name], "name"):
             own[name] = values.pop(name)
             values[name] = own[name].name if name == "model" else "none"
-    budget = values.get("budget")
-    if budget is not None and not isinstance(budget, Budget):
-        values["budget"] = make_budget(budget)
+    if isinstance(values.get("budget"), Mapping):
+        values["budget"] = make_budget(values["budget"])
     if "base_url" in values:
         values["model_options"] = {"base_url": values.pop("base_url")}
-    try:
-        return Settings(**values, review=review), Replacements(**own)
-    except TypeError as error:
-        raise UserError(f"unknown option: {error}; see help(thoughtgraph.solve)") from None
+    for name in values:
+        if name not in Settings.__dataclass_fields__:
+            raise UnknownNameError("option", name, Options.__annotations__)
+    return Settings(**values, review=review), Replacements(**own)
 
 
 def make_budget(limits: Mapping[str, float]) -> Budget:
     """Return the budget of these limits by name; raises UserError on a name that is no limit."""
-    from .graph.errors import UnknownNameError
-
     known = Budget.__dataclass_fields__
     for name in limits:
         if name not in known:
             raise UnknownNameError("budget limit", name, known)
+        if not isinstance(limits[name], int | float):  # pyright: ignore[reportUnnecessaryIsInstance] - as above
+            raise UserError(f"the budget {name}={limits[name]!r} is not a number; write one, such as 4000")
     return Budget(**dict(limits))  # pyright: ignore[reportArgumentType] - counts may come as floats
 
 

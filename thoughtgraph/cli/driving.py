@@ -106,7 +106,7 @@ def report(place: Place, summary: Summary, interrupted: bool, emit: Callable[[An
     if emit is not None:
         emit(_record(summary))
     else:
-        accuracy = "" if summary.accuracy is None else f" ({summary.accuracy:.1%} of the finished)"
+        accuracy = "" if summary.accuracy is None else f" ({summary.accuracy:.1%} of those graded)"
         print(f"run {summary.run}: {summary.solved} of {summary.problems} solved{accuracy}")
         print(usage_line(summary.usage))
         print(f"see the problems: {place.show}")
@@ -128,6 +128,7 @@ def _record(summary: Summary) -> dict[str, Any]:
         "finished": summary.finished,
         "solved": summary.solved,
         "failed": summary.failed,
+        "graded": summary.graded,
         "accuracy": summary.accuracy,
         "usage": summary.usage.as_dict(),
     }

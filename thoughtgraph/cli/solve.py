@@ -125,5 +125,5 @@ def _reason(result: Result) -> str:
         return ""
     kind, _, limit = result.stopped.partition(":")
     if kind == "budget":
-        return f"; the budget of {limit} has no room for more, a larger one may help: --budget {limit}=…"
-    return "; the scheme has searched all it wanted"
+        return f"; the budget of {limit} has no room for more, if it has a solution, a larger one may help: --budget {limit}=…"
+    return "; the scheme has searched all it wanted; try another --seed or --scheme"

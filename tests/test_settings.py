@@ -1,13 +1,15 @@
-"""A recorded run answers the same search again, call by call, with no model at hand; and what a recommendation does."""
+"""What settings come to: replayed runs, a shipped model's recommendations, the user's own, and what is refused."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from searches import HashVerifier, scripted_steps
 
+from thoughtgraph import solve
 from thoughtgraph.agents.models.scripted import ScriptedModel
 from thoughtgraph.graph.errors import UserError
 from thoughtgraph.graph.records import Budget
@@ -60,3 +62,52 @@ def test_a_shipped_models_recommendation_gives_way_to_the_users_settings() -> No
     assert recommended(Settings()).min_p == 0.0003
     other = Settings(model="hf:somewhere")
     assert recommended(other) == other
+
+
+async def test_the_users_temperature_goes_before_the_schemes(tmp_path: Path) -> None:
+    store = SqlStore.open(tmp_path / "store.db")
+    items = [Item(load_task("text").problem("how many?"))]
+    for scheme in ("self_consistency", "mcts", "beam", "best_of_n"):
+        model = ScriptedModel(scripted_steps)
+        own = Replacements(model=model, verifiers=(HashVerifier(),))
+        await start(store, replace(SETTINGS, scheme=scheme, temperature=0.31), items, own=own)
+        assert {call.sampling.temperature for call in model.asked} == {0.31}
+    given = replace(SETTINGS, scheme="best_of_n", temperature=0.31, params={"temperature": 0.5})
+    model = ScriptedModel(scripted_steps)
+    await start(store, given, items, own=Replacements(model=model, verifiers=(HashVerifier(),)))
+    assert {call.sampling.temperature for call in model.asked} == {0.5}
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mode": "foo"},
+        {"critic": "foo"},
+        {"temperature": -1},
+        {"temperature": "hot"},
+        {"temperature": float("nan")},
+        {"min_p": 2},
+        {"tools": "no"},
+        {"budget": {"tokens": "abc"}},
+        {"budget": {"token": 5}},
+        {"budget": 5},
+        {"wave": "x"},
+        {"seed": 1.5},
+        {"scheme": 3},
+        {"params": [1]},
+        {"model": 3},
+        {"foo": 1},
+        {"task": "text"},
+    ],
+)
+def test_nonsense_is_refused_in_one_line(options: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(UserError) as refusal:
+        solve("4 5 6 10", db=tmp_path / "store.db", **options)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("question", [None, 5, ["4"]])
+def test_a_question_is_text(question: Any) -> None:
+    with pytest.raises(UserError, match="is not text"):
+        solve(question)
