@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..graph.errors import UserError
-from ..graph.host import evict_dead
-from ..graph.ledger import RunSpec
+from ..graph.host import Setup, evict_dead
 from ..graph.machine import build
 from ..graph.records import Usage
 from ..storage.read import list_units, run_usage
@@ -76,12 +75,12 @@ async def start(
     if not items:
         raise UserError("there are no problems to search; give a split or a file that has some")
     run = run or new_run_id()
-    setup = assemble(settings, store, own, run)
-    spec: RunSpec = setup.spec
+    setup = await asyncio.to_thread(assemble, settings, store, own, run)  # it may load a model
+    spec = setup.spec
     await asyncio.to_thread(store.create_run, spec, [item.problem for item in items])
     references = {item.problem.id: item.reference for item in items if item.reference is not None}
     await asyncio.to_thread(set_references, store.database, spec.task, references)
-    return await _search(store, settings, spec, {i.problem.id: i for i in items}, own, parallel, watch)
+    return await _search(store, setup, {item.problem.id: item for item in items}, parallel, watch)
 
 
 async def resume(
@@ -104,22 +103,17 @@ async def resume(
     units = await asyncio.to_thread(list_units, store.database, spec.id)
     references = await asyncio.to_thread(read_references, store.database, spec.task)
     items = {unit.problem.id: Item(unit.problem, references.get(unit.problem.id)) for unit in units}
-    return await _search(store, Settings.from_json(spec.settings), spec, items, own, parallel, watch)
+    settings = Settings.from_json(spec.settings)
+    setup = await asyncio.to_thread(assemble, settings, store, own, spec.id)
+    return await _search(store, setup, items, parallel, watch)
 
 
 async def _search(
-    store: SqlStore,
-    settings: Settings,
-    spec: RunSpec,
-    items: Mapping[str, Item],
-    own: Replacements | None,
-    parallel: int,
-    watch: Watch | None,
+    store: SqlStore, setup: Setup, items: Mapping[str, Item], parallel: int, watch: Watch | None
 ) -> Summary:
-    watch = watch or Watch(Drain())
-    setup = replace(assemble(settings, store, own, spec.id), review="never")
-    machine, host = build(setup)
-    task = load_task(settings.task)
+    watch, spec = watch or Watch(Drain()), setup.spec
+    machine, host = build(replace(setup, review="never"))
+    task = load_task(spec.task)
     runner = Runner(machine, host, task, spec.id, items, watch.drain, watch.on_end, watch.on_event)
     try:
         await asyncio.to_thread(evict_dead, store, spec.id)

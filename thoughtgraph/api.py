@@ -164,9 +164,9 @@ def open_store(db: str | os.PathLike[str] | None) -> SqlStore:
 
 def read_result(store: SqlStore, run: str, problem: str) -> Result:
     """Read the result of a finished unit, by full ids."""
-    from .storage.read import list_units
+    from .storage.read import read_unit
 
-    unit = next(unit for unit in list_units(store.database, run) if unit.problem.id == problem)
+    unit = read_unit(store.database, run, problem)
     graph = read_graph(store, run, problem)
     result = unit.result
     if result is None:
