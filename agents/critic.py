@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ..graph.domain import Domain
 from ..graph.errors import ModelError, ModelUnavailableError
 from ..graph.ids import derive_seed
+from .evaluators_prompted import is_ok
 from .models.base import GenerationCall, LanguageModel, Message, Sampling, ScoringModel
 from .prompting import fill, load_prompt
 from .protocols import Gateway, Judgement, Subject
@@ -45,6 +46,8 @@ class PromptedCritic:
     model: LanguageModel
     temperature: float = 0.0
     max_tokens: int = 96
+    family: str = "text"
+    """The family of tasks whose prompts are used."""
 
     @property
     def source(self) -> str:
@@ -59,9 +62,11 @@ class PromptedCritic:
         if subject.thought.terminal:
             return None
         asked = fill(
-            load_prompt("critique_step"), question=subject.problem.question, steps="\n".join(subject.steps)
+            load_prompt("critique_step", self.family),
+            question=subject.problem.question,
+            steps="\n".join(subject.steps),
         )
-        turns = (Message("system", load_prompt("critique")), Message("user", asked))
+        turns = (Message("system", load_prompt("critique", self.family)), Message("user", asked))
         call = GenerationCall(turns, Sampling(self.max_tokens, self.temperature), seed=derive_seed(0, asked))
         try:
             _, generation = await gateway.generate(self.model, call)
@@ -70,7 +75,7 @@ class PromptedCritic:
         except ModelError as error:
             return Judgement("critique", error=str(error))
         text = generation.samples[0].text.strip()
-        return None if not text or text.rstrip(".").upper() == "OK" else Judgement("critique", text=text)
+        return None if not text or is_ok(text) else Judgement("critique", text=text)
 
 
 def _value(value: float | None, error: str | None) -> Judgement:

@@ -46,8 +46,14 @@ class Subject:
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """Texts of the steps, the root left out."""
-        return tuple(thought.text for thought in self.path[1:])
+        """Texts of the steps: of the path from the root, or from the last thought that is a whole attempt, whose lines are steps."""
+        steps: list[str] = []
+        for thought in self.path[1:]:
+            if thought.whole:
+                steps = [line.rstrip() for line in thought.text.splitlines() if line.strip()]
+            else:
+                steps.append(thought.text)
+        return tuple(steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +63,11 @@ class Context:
     problem: Problem
     request: Request
     subjects: tuple[Subject, ...]
-    """One for generate and refine, several for aggregate."""
+    """Those of the request: one for generate, one or more for refine (the first is refined), several for aggregate."""
     siblings: tuple[str, ...] = ()
     """Texts of the children that the subject already has."""
     notes: tuple[str, ...] = ()
-    """Criticism of the subject and its path, oldest first, for the generator to heed."""
+    """Criticism of the subjects and their paths, then reflections of the whole search, oldest first, for the generator to heed."""
     seed: int = 0
 
 
@@ -73,6 +79,8 @@ class Draft:
     tokens: int = 0
     logprob: float | None = None
     """Sum of its tokens' log-probabilities (≤ 0)."""
+    call: str | None = None
+    """Id of the model call it came from, where that is not the proposal's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +109,9 @@ class Judgement:
     error: str | None = None
     text: str | None = None
     rollouts: int | None = None
+    """Independent replies, completions or votes behind the value."""
     successes: int | None = None
+    """How many of them were in favour."""
 
 
 class Gateway(Protocol):
@@ -135,6 +145,9 @@ class Generator(Protocol):
         """Identity with version and configuration: part of every thought's address."""
         ...
 
+    # An optional property `actions: frozenset[str]` names the actions it knows (see `actions.py`), so that a scheme that needs more is
+    # refused before the search; without it, a request for an unknown action must raise AgentError.
+
     async def propose(self, context: Context, gateway: Gateway) -> Sequence[Proposal]:
         """Return up to `request.n` proposals; truncated steps are dropped, never returned."""
         ...
@@ -163,6 +176,25 @@ class Critic(Protocol):
 
     async def critique(self, subjects: Sequence[Subject], gateway: Gateway) -> Sequence[Judgement | None]:
         """Judge each subject, in order; None where it has nothing to say of a thought."""
+        ...
+
+
+class Evaluator(Protocol):
+    """Answers evaluation requests of a strategy: values, votes, preferences, reflections, choices.
+
+    Verifiers and critics judge every new thought; an evaluator judges what a strategy asks about, as often as it asks.
+    """
+
+    @property
+    def source(self) -> str:
+        """Who judges, with its version; stored with every evaluation."""
+        ...
+
+    async def evaluate(self, context: Context, gateway: Gateway) -> Sequence[Judgement | None]:
+        """Judge the request's subjects, in order, each from `request.n` replies; None where it has nothing to say of one.
+
+        A reply that cannot be read is asked for once more; if that one cannot be read either, the judgement is an error, never a score.
+        """
         ...
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from .protocols import Critic, Generator, ToolUser, Verifier
+from .protocols import Critic, Evaluator, Generator, ToolUser, Verifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,3 +16,7 @@ class Team:
     tool_users: tuple[ToolUser, ...] = ()
     verifiers: tuple[Verifier, ...] = ()
     critics: tuple[Critic, ...] = ()
+    others: Mapping[str, Generator] = field(default_factory=dict[str, Generator])
+    """Further generators, by the name a request asks for them: a second model, the arms of a bandit."""
+    evaluators: Mapping[str, Evaluator] = field(default_factory=dict[str, Evaluator])
+    """Who answers a strategy's evaluation requests, by action."""

@@ -9,8 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..graph.domain import Domain
+from ..graph.ids import derive_seed
+from ..graph.records import EvaluationKind
 from ..tools.base import Tool
-from .models.base import ScoringModel, Trace
+from .asking import ask, together
+from .evaluators_prompted import Judge, attempted, mean_value, read_value, value_prompt
+from .models.base import GenerationCall, LanguageModel, Sampling, ScoringModel, Trace
 from .protocols import Gateway, Judgement, Subject
 
 
@@ -92,6 +96,44 @@ class StepScoreVerifier:
             Judgement("step", value=v, error=e)
             for v, e in await newest_scores(self.model, self.domain, subjects, gateway)
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class PromptedVerifier:
+    """Has a chat model say how good every new thought is, for want of a trained scorer: sure, likely or impossible.
+
+    The words weigh as in `PromptedValue`: 1, .05, .00005. A finished solution is judged as an outcome. A reply that cannot be read is asked for once
+    more, and is an error then.
+    """
+
+    model: LanguageModel
+    domain: Domain
+    n: int = 1
+    """Replies a thought (≥ 1)."""
+    temperature: float = 0.0
+    """≥ 0; for several replies above 0."""
+    max_tokens: int = 256
+
+    @property
+    def source(self) -> str:
+        """Who judges, with the model's and the prompts' version."""
+        return Judge(self.model, self.domain).name("judge")
+
+    async def verify(self, subjects: Sequence[Subject], gateway: Gateway) -> Sequence[Judgement | None]:
+        """See `Verifier.verify`."""
+        return await together(self._judge(subject, gateway) for subject in subjects)
+
+    async def _judge(self, subject: Subject, gateway: Gateway) -> Judgement | None:
+        kind: EvaluationKind = "outcome" if subject.thought.terminal else "step"
+        prompt = Judge(self.model, self.domain).prompt(value_prompt(subject), subject)
+        seed = derive_seed(0, *(turn.content for turn in prompt))
+        call = GenerationCall(prompt, Sampling(self.max_tokens, self.temperature), self.n, seed)
+
+        async def judging() -> Judgement:
+            words = await ask(self.model, call, gateway, read_value)
+            return Judgement(kind, mean_value(words), rollouts=len(words))
+
+        return await attempted(kind, judging())
 
 
 async def newest_scores(

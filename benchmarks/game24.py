@@ -12,13 +12,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import math
 import time
 from pathlib import Path
 from typing import Any
 
 from thoughtgraph import Budget
 from thoughtgraph.storage.store import SqlStore
+from thoughtgraph.tasks.comparison.stats import wilson
 from thoughtgraph.tasks.registry import load_task
 from thoughtgraph.tasks.runs import start
 from thoughtgraph.tasks.settings import Settings
@@ -42,14 +42,6 @@ ROWS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 
-def wilson(solved: int, of: int) -> tuple[float, float]:
-    """Return the 95 % confidence interval of a share (Wilson, 1927), in [0, 1]."""
-    z, share = 1.959964, solved / of
-    centre = (share + z * z / (2 * of)) / (1 + z * z / of)
-    spread = z * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of)) / (1 + z * z / of)
-    return centre - spread, centre + spread
-
-
 def measure(name: str, settings: dict[str, Any], split: str) -> dict[str, Any]:
     """Search all puzzles of a split once, seed 0, and return the figures."""
     items = list(load_task("game24").load(split))
@@ -57,12 +49,12 @@ def measure(name: str, settings: dict[str, Any], split: str) -> dict[str, Any]:
     started = time.perf_counter()
     summary = asyncio.run(start(store, Settings(task="game24", **settings), items, parallel=16))
     store.close()
-    low, high = wilson(summary.solved, summary.problems)
+    interval = wilson(summary.solved, summary.problems)
     return {
         "row": name,
         "solved": summary.solved,
         "of": summary.problems,
-        "interval_95": [round(low, 3), round(high, 3)],
+        "interval_95": [round(interval.low, 3), round(interval.high, 3)],
         "tokens_per_puzzle": round(summary.usage.completion_tokens / summary.problems),
         "wall_seconds": round(time.perf_counter() - started),
     }

@@ -31,9 +31,9 @@ from thoughtgraph.storage.store import SqlStore
 from thoughtgraph.tasks.registry import load_task
 from thoughtgraph.tasks.runner import Runner
 
-SCHEMES: dict[str, dict[str, int]] = {
+SCHEMES: dict[str, dict[str, int | str]] = {
     "mcts": {"branching": 2, "widening": 2, "max_expansions": 50},
-    "best_of_n": {"n": 100_000, "block": 1},
+    "best_of_n": {"n": 100_000, "block": 1, "prompting": "plain"},
 }
 
 

@@ -134,6 +134,40 @@ class Meter:
     def _under_way(self) -> bool:
         return self._reserved.model_calls > 0
 
+    def reserve_nested(self, share: float) -> tuple[Reservation, Budget]:
+        """Reserve a share of all that is left, for a search inside a thought.
+
+        Args:
+            share: in (0, 1].
+
+        Returns:
+            The reservation, to be settled to what that search paid, and the budget it has. Seconds are not shared: it ends when this search does.
+
+        Raises:
+            BudgetSpentError: if nothing is left; `held` if something may be once calls under way have ended.
+        """
+        left = self.seconds_left
+        self._require("seconds", left != 0.0)
+        held = (self._spent + self._reserved).as_dict()
+        slices: dict[str, float] = {}
+        for name, limit in self.budget.as_dict().items():
+            if name == "seconds":
+                continue
+            part = (limit - held["completion_tokens" if name == "tokens" else name]) * share
+            slices[name] = part if name == "usd" else int(part)
+            self._require(name, slices[name] > 0)
+        worst = Usage(
+            completion_tokens=int(slices.get("tokens", 0)),
+            model_calls=int(slices.get("model_calls", 1)),
+            verifier_calls=int(slices.get("verifier_calls", 0)),
+            tool_calls=int(slices.get("tool_calls", 0)),
+            usd=slices.get("usd", 0.0),
+        )
+        self._reserved += worst
+        if left is not None:
+            slices["seconds"] = left
+        return Reservation(1, 1, worst), Budget(**slices)  # pyright: ignore[reportArgumentType] - counts are whole
+
     def settle(self, reservation: Reservation, paid: Usage) -> None:
         """Replace a reservation by what was really paid."""
         self._reserved += _negated(reservation.usage)
@@ -142,7 +176,8 @@ class Meter:
     def take_verifier_calls(self, n: int) -> int:
         """Count up to `n` judgements and return how many fit (≥ 0)."""
         limit = self.budget.verifier_calls
-        fit = n if limit is None else min(n, limit - self._spent.verifier_calls)
+        held = self._spent.verifier_calls + self._reserved.verifier_calls
+        fit = n if limit is None else max(0, min(n, limit - held))
         if fit < n:
             self.refused = self.refused or "verifier_calls"
         self._spent += Usage(verifier_calls=fit)
@@ -151,10 +186,14 @@ class Meter:
     def take_tool_call(self) -> None:
         """Count one tool call; raise BudgetSpentError if none is left."""
         limit = self.budget.tool_calls
-        if limit is not None and self._spent.tool_calls >= limit:
+        if limit is not None and self._spent.tool_calls + self._reserved.tool_calls >= limit:
             self.refused = self.refused or "tool_calls"
             raise BudgetSpentError("tool_calls")
         self._spent += Usage(tool_calls=1)
+
+    def refuse(self, limit: str) -> None:
+        """Raise BudgetSpentError for a limit of which too little is left; `held` if it may be more once calls under way have ended."""
+        self._require(limit, False)
 
     def _require(self, limit: str, fits: bool) -> None:
         if fits:

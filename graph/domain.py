@@ -38,7 +38,9 @@ class Domain(Protocol):
     max_steps: int
     """Upper bound on the steps of one solution."""
     instructions: str
-    """Name of the prompt file (agents/prompts/NAME.md) that explains this task to a chat model."""
+    """Name of the prompt family (agents/prompts/NAME/) that explains this task to a chat model."""
+    checks: bool
+    """Whether `goal` can tell a right answer, so that finished solutions can be checked by an exact tool."""
 
     def parse(self, question: str) -> str:
         """Return the canonical form of a user's question.

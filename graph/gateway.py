@@ -19,10 +19,10 @@ from ..agents.protocols import Observation
 from ..storage.sanitise import sanitise
 from ..tools.base import Tool
 from .budget import Meter, Reservation
-from .errors import ModelError, ModelUnavailableError, ToolError
+from .errors import BudgetSpentError, ModelError, ModelUnavailableError, ToolError
 from .ids import address
 from .ledger import Commit, ModelCall, ToolCall
-from .records import Usage
+from .records import Budget, Usage
 
 
 @dataclass(slots=True)
@@ -65,6 +65,8 @@ class RequestGateway:
         """What this request paid so far, seconds left out."""
         self._answered: dict[str, tuple[str, Generation]] = {}
         """Calls answered before the request had to wait for the budget and start again."""
+        self._judges = False
+        """Whether its judgements were counted."""
 
     async def generate(self, model: LanguageModel, call: GenerationCall) -> tuple[str, Generation]:
         """See `Gateway.generate`."""
@@ -97,10 +99,43 @@ class RequestGateway:
 
     async def score(self, model: ScoringModel, traces: Sequence[Trace]) -> list[list[float] | str]:
         """See `Gateway.score`."""
-        fit = self._purse.meter.take_verifier_calls(len(traces))
-        self.usage += Usage(verifier_calls=fit)
+        fit = len(traces)
+        if not self._judges:  # an evaluation request's judgements were counted before it was answered
+            fit = self._purse.meter.take_verifier_calls(len(traces))
+            self.usage += Usage(verifier_calls=fit)
         scores = await asyncio.gather(*(self._score(model, trace) for trace in traces[:fit]))
         return [*scores, *["the budget of verifier_calls is spent"] * (len(traces) - fit)]
+
+    def judge(self, n: int) -> None:
+        """Count `n` judgements made by prompting a model, once, however often the request has to start again.
+
+        Raises:
+            BudgetSpentError: if they do not all fit.
+        """
+        if self._judges:
+            return
+        if self._purse.meter.take_verifier_calls(n) < n:
+            raise BudgetSpentError("verifier_calls")
+        self._judges = True
+        self.usage += Usage(verifier_calls=n)
+
+    def reserve_nested(self, share: float) -> tuple[Reservation, Budget]:
+        """Reserve a share of what is left for a search inside a thought; see `Meter.reserve_nested`."""
+        return self._purse.meter.reserve_nested(share)
+
+    def release(self, reservation: Reservation) -> None:
+        """Give a reservation back: nothing was paid under it that is not on record of the search inside."""
+        self._purse.meter.settle(reservation, Usage())
+
+    def refuse(self, limit: str) -> None:
+        """Raise BudgetSpentError: what is left of a limit is too little; `held` if calls under way may leave more."""
+        self._purse.meter.refuse(limit)
+
+    def pay_nested(self, reservation: Reservation, paid: Usage) -> None:
+        """Settle such a reservation to what the search paid."""
+        paid = replace(paid, seconds=0.0)
+        self._purse.pay(reservation, paid)
+        self.usage += paid
 
     async def call_tool(self, thought: str, tool: Tool, arguments: Mapping[str, Any]) -> Observation:
         """See `Gateway.call_tool`."""
@@ -152,7 +187,7 @@ class RequestGateway:
             else [{"role": turn.role, "content": turn.content} for turn in call.prompt]
         )
         sampling = call.sampling
-        parameters = {
+        parameters: dict[str, Any] = {
             "max_tokens": sampling.max_tokens,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
@@ -162,6 +197,8 @@ class RequestGateway:
             "seed": call.seed,
             "first_sample": call.first_sample,
         }
+        if call.unique:
+            parameters |= {"unique": True, "avoid": list(call.avoid)}
         prompt_tokens = generation.prompt_tokens if generation else 0
         completion_tokens = generation.completion_tokens if generation else 0
         row = ModelCall(

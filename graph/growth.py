@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ..agents.protocols import Judgement, Proposal, Subject
 from ..storage.sanitise import sanitise
-from .domain import Domain
+from .domain import Domain, Reading
 from .ids import address
-from .records import Evaluation, Operator, Problem, Request, Thought
+from .records import Evaluation, Operator, Problem, Request, Thought, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Inner:
+    """How a search inside a thought ended."""
+
+    run: str
+    steps: tuple[str, ...]
+    """The path of its answer, or of its best unfinished thought."""
+    answer: str | None
+    usage: Usage
+    refused: str | None = None
+    """The limit that left it too little for its first call; None if it could begin."""
 
 
 def root_thought(run: str, problem: Problem) -> Thought:
@@ -40,6 +54,10 @@ def grow(
     thoughts: list[Thought] = []
     base = subjects[0]
     question = base.problem.question
+    if request.horizon == "solution":
+        return [
+            _attempt(run, domain, request, base, proposal, agent) for proposal in proposals if proposal.steps
+        ]
     for proposal in proposals:
         parents, steps, depth = request.subjects, list(base.steps), base.thought.depth
         for draft in proposal.steps:
@@ -63,13 +81,81 @@ def grow(
                 state=reading.state,
                 logprob=draft.logprob,
                 tokens=draft.tokens,
-                call=proposal.call,
+                call=draft.call or proposal.call,
             )
             thoughts.append(thought)
             if terminal:
                 break
             parents = (thought.id,)
     return thoughts
+
+
+def _attempt(
+    run: str, domain: Domain, request: Request, base: Subject, proposal: Proposal, agent: str
+) -> Thought:
+    """Turn a proposal into one thought that is an attempt at the whole problem, up to its first terminal step."""
+    question = base.problem.question
+    kept = list(proposal.steps)
+    steps: list[str] = []
+    reading = Reading(terminal=False)
+    for index, draft in enumerate(kept):
+        steps.append(sanitise(draft.text))
+        reading = domain.read(question, steps)
+        if reading.terminal:
+            del kept[index + 1 :]
+            break
+    logprobs = [draft.logprob for draft in kept if draft.logprob is not None]
+    return Thought(
+        id=address("thought", run, request.subjects, request.operator, agent, proposal.call, proposal.sample),
+        parents=request.subjects,
+        operator=request.operator,
+        text="\n".join(steps),
+        depth=base.thought.depth + 1,
+        request=request.id,
+        sample=proposal.sample,
+        count=proposal.count,
+        terminal=reading.terminal,
+        answer=reading.answer,
+        key=reading.key,
+        state=reading.state,
+        logprob=sum(logprobs) if len(logprobs) == len(kept) else None,
+        tokens=sum(draft.tokens for draft in kept),
+        call=proposal.call,
+        whole=True,
+    )
+
+
+def contained(
+    run: str, domain: Domain, request: Request, base: Subject, sample: int, inner: Inner
+) -> Thought:
+    """Turn what a search inside a thought ended with into that thought.
+
+    With a question of its own it is a sub-result of one line, never terminal; otherwise the path of its answer is an attempt at the problem.
+    """
+    nested = request.nested
+    assert nested is not None
+    reading = Reading(terminal=False)
+    text = "\n".join(inner.steps)
+    if nested.question is not None:
+        text = f"{nested.question} = {inner.answer}"
+    else:
+        reading = domain.read(base.problem.question, inner.steps)
+    return Thought(
+        id=address("thought", run, request.subjects, request.operator, inner.run, sample),
+        parents=request.subjects,
+        operator=request.operator,
+        text=sanitise(text),
+        depth=base.thought.depth + 1,
+        request=request.id,
+        sample=sample,
+        terminal=reading.terminal,
+        answer=reading.answer,
+        key=reading.key,
+        state=reading.state,
+        tokens=inner.usage.completion_tokens,
+        whole=True,
+        nested=inner.run,
+    )
 
 
 def evaluation_of(thought: str, source: str, request: str, judgement: Judgement) -> Evaluation:

@@ -6,21 +6,24 @@ import asyncio
 import os
 import socket
 import uuid
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any, Literal, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 from ..agents.models.scheduler import Scheduler
 from ..agents.team import Team
+from . import nesting
 from .budget import Meter
 from .domain import Domain
 from .errors import LeaseLostError, StoreError, UserError
 from .gateway import Purse
 from .ids import address
 from .ledger import Commit, Lease, RunSpec, Store
+from .nesting import Inside
 from .records import Budget, Problem, Usage
 from .session import Session
 from .strategies.base import SearchState, Strategy
@@ -51,6 +54,8 @@ class Setup:
     wave: int = 8
     """K: requests in flight at once in one search (≥ 1)."""
     review: Review = "never"
+    complete: Callable[[str, Mapping[str, Any]], Mapping[str, Any]] = lambda scheme, params: params
+    """Fills in the parameters of a scheme that runs inside a thought, as those of the run's own scheme were filled in."""
     lease_seconds: float = 60.0
     """A worker that is silent for this long loses its units."""
     worker: str = field(
@@ -90,8 +95,12 @@ def evict_dead(store: Store, run: str) -> None:
 class Host:
     """Opens sessions, keeps their leases alive, and runs store calls off the event loop."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, inner_machine: Callable[[Host], Any]) -> None:
+        """Make a host; `inner_machine` compiles the machine of the searches inside thoughts, once the first one comes."""
         self.setup = setup
+        self._inner_machine = inner_machine
+        self._inside: dict[str, Inside] = {}
+        """Searches inside thoughts that are under way, by run."""
         self._sessions: dict[tuple[str, str], Session] = {}
         self._heartbeats: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
@@ -101,6 +110,20 @@ class Host:
         """Nodes entered and left so far, by unit: how the heartbeat sees whether the machine still runs."""
         self._schedulers: WeakKeyDictionary[asyncio.AbstractEventLoop, Scheduler] = WeakKeyDictionary()
         self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="thoughtgraph-store")
+
+    @cached_property
+    def inner_machine(self) -> Any:
+        """The machine of the searches inside thoughts: over this host, without a checkpointer and a person's review."""
+        return self._inner_machine(self)
+
+    @contextmanager
+    def inside(self, run: str, inner: Inside) -> Generator[None]:
+        """Let a run be searched as one inside a thought."""
+        self._inside[run] = inner
+        try:
+            yield
+        finally:
+            del self._inside[run]
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a store method in a thread."""
@@ -229,7 +252,7 @@ class Host:
         return lease
 
     def _session(self, lease: Lease, spent: Usage) -> Session:
-        setup = self.setup
+        setup, inner = self.setup, self._inside.get(lease.run)
         ttl = setup.lease_seconds
 
         async def write(commit: Commit) -> None:
@@ -238,13 +261,15 @@ class Host:
         writer = Writer(write)
         purse = Purse(
             unit=f"{lease.run}/{lease.problem.id}",
-            meter=Meter(setup.budget, spent),
+            meter=Meter(inner.budget if inner else setup.budget, spent),
             scheduler=self.scheduler,
             save=writer.add,
             barrier=setup.mode == "lockstep",
         )
-        strategy: Strategy[SearchState] = setup.strategy()
-        return Session(lease, setup.domain, setup.team, strategy, purse, writer, setup.spec.seed)
+        strategy: Strategy[SearchState] = inner.strategy() if inner else setup.strategy()
+        seed = inner.seed if inner else setup.spec.seed
+        nest = partial(nesting.nest, self)
+        return Session(lease, setup.domain, setup.team, strategy, purse, writer, seed, nest)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

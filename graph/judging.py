@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from ..agents.actions import KINDS
 from ..agents.protocols import Gateway, Judgement, Subject
-from .errors import AgentError, BudgetSpentError, ModelError, ModelUnavailableError
-from .growth import evaluation_of, grow
-from .records import Evaluation
+from .errors import AgentError, BudgetSpentError, ModelError, ModelUnavailableError, UnknownNameError
+from .growth import contained, evaluation_of, grow
+from .records import Evaluation, Thought
 from .session import Session, Work
 
 Judge = tuple[str, Callable[[Sequence[Subject], Gateway], Awaitable[Sequence[Judgement | None]]]]
@@ -22,35 +23,71 @@ async def propose(session: Session, work: Work) -> Work:
     """Have the generator answer a request, and record the thoughts that came of it."""
     request = work.request
     work.held = False
-    if request.n == 0:
-        work.thoughts = [session.thoughts[thought] for thought in request.subjects]
-        return session.arrived(work)
-    context = session.context(request)
-    generator = session.team.generator
     try:
-        proposals = await generator.propose(context, work.gateway)
+        if not request.grows:
+            work.thoughts = [session.thoughts[thought] for thought in request.subjects]
+            work.evaluations = await _evaluated(session, work) if request.n else []
+        else:
+            work.thoughts = await (_nested(session, work) if request.nested else _proposed(session, work))
+            for thought in work.thoughts:
+                session.learn(thought)
+            session.save(thoughts=work.thoughts)
     except BudgetSpentError as refusal:
         work.held, work.spent = refusal.held, not refusal.held
     except ModelUnavailableError:
         raise
     except ModelError as error:
         work.error = str(error)
-    else:
-        if len(proposals) > request.n:
-            raise AgentError(
-                f"generator {generator.name!r} returned {len(proposals)} proposals where {request.n} were asked"
-            )
-        run = session.lease.run
-        work.thoughts = grow(run, session.domain, request, context.subjects, proposals, generator.name)
-        for thought in work.thoughts:
-            session.learn(thought)
-        session.save(thoughts=work.thoughts)
     return session.arrived(work)
+
+
+async def _proposed(session: Session, work: Work) -> list[Thought]:
+    request = work.request
+    generator = session.team.generator
+    if request.agent:
+        if request.agent not in session.team.others:
+            raise UnknownNameError("agent", request.agent, session.team.others)
+        generator = session.team.others[request.agent]
+    context = session.context(request)
+    proposals = await generator.propose(context, work.gateway)
+    if len(proposals) > request.n:
+        raise AgentError(
+            f"generator {generator.name!r} returned {len(proposals)} proposals where {request.n} were asked"
+        )
+    return grow(session.lease.run, session.domain, request, context.subjects, proposals, generator.name)
+
+
+async def _nested(session: Session, work: Work) -> list[Thought]:
+    request = work.request
+    thoughts: list[Thought] = []
+    for sample in range(request.first_sample, request.first_sample + request.n):
+        inner = await session.nest(work, sample)
+        if inner.steps and (request.nested is None or request.nested.question is None or inner.answer):
+            base = session.subject(request.subjects[0])
+            thoughts.append(contained(session.lease.run, session.domain, request, base, sample, inner))
+    return thoughts
+
+
+async def _evaluated(session: Session, work: Work) -> list[Evaluation]:
+    """Have the evaluator of the request's action judge its subjects, each of which costs one verifier call."""
+    request = work.request
+    evaluators = session.team.evaluators
+    if request.action not in evaluators:
+        raise UnknownNameError("evaluator", request.action, evaluators)
+    evaluator = evaluators[request.action]
+    work.gateway.judge(len(request.subjects))
+    subjects = [session.subject(thought) for thought in request.subjects]
+    context = session.context(request)
+    evaluations = await _judged(
+        evaluator.source, lambda _, gateway: evaluator.evaluate(context, gateway), subjects, work
+    )
+    session.save(evaluations=evaluations)
+    return evaluations
 
 
 async def act(session: Session, work: Work) -> None:
     """Have every tool user act on the request's thoughts."""
-    if not work.thoughts:
+    if not work.thoughts or not work.judgeable:
         return
     subjects = [session.subject(thought.id) for thought in work.thoughts]
     for user in session.team.tool_users:
@@ -63,11 +100,16 @@ async def act(session: Session, work: Work) -> None:
 
 
 async def judge(session: Session, work: Work, judges: Sequence[Judge]) -> None:
-    """Have the judges judge the request's thoughts, in order, cheap ones first: what one refutes, the next need not pay for."""
+    """Have the judges judge the request's thoughts, in order, cheap ones first: what one refutes, the next need not pay for.
+
+    What a strategy had evaluated was judged by who it asked; what prepares a solution is no step of it.
+    """
+    if not work.judgeable:
+        return
     for source, method in judges:
         refuted = {e.thought for e in work.evaluations if e.kind == "rule" and e.value == 0.0}
         open_ = [thought.id for thought in work.thoughts if thought.id not in refuted]
-        known = [session.evaluated[key] for key in session.evaluated if key[1] == source and key[0] in open_]
+        known = session.known(source, open_, work.request)
         work.evaluations.extend(known)
         judged = {evaluation.thought for evaluation in known}
         subjects = [session.subject(thought) for thought in open_ if thought not in judged]
@@ -89,12 +131,14 @@ async def _judged(
         if len(judgements) != len(subjects):
             raise AgentError(f"{source} returned {len(judgements)} judgements for {len(subjects)} thoughts")
     except BudgetSpentError:
+        if work.judged:  # it waits or comes to nothing: a strategy would take silence for a verdict
+            raise
         return []
     except ModelUnavailableError:
         raise
     except Exception as error:  # noqa: BLE001 - a judge of the user's may raise anything; it is recorded
         reason = f"{type(error).__name__}: {error}"
-        failed = Judgement("step", error=reason)
+        failed = Judgement(KINDS[work.request.action] if work.judged else "step", error=reason)
         return [evaluation_of(subject.thought.id, source, request, failed) for subject in subjects]
     pairs = zip(subjects, judgements, strict=True)
     return [evaluation_of(s.thought.id, source, request, j) for s, j in pairs if j is not None]

@@ -94,6 +94,8 @@ class RunSpec:
     seed: int = 0
     oracle: bool = False
     """Whether a reference answer took part in the search (data collection only)."""
+    parent: str | None = None
+    """The run of which this one is a thought; None for a run of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,10 @@ class Store(Protocol):
 
     def result(self, run: str, problem: str) -> UnitResult | None:
         """Return how a unit ended, by full ids; None while it has not."""
+        ...
+
+    def path(self, run: str, problem: str, thought: str) -> list[Thought]:
+        """Return the thoughts from the root of a unit to this one, along first parents."""
         ...
 
     def workers(self, run: str) -> list[str]:

@@ -23,7 +23,7 @@ from langgraph.managed import RemainingSteps
 from langgraph.types import interrupt
 
 from .errors import UserError
-from .host import Host, Setup
+from .host import Host, Review, Setup
 from .judging import act, judge, propose
 from .ledger import UnitResult
 from .records import Answer, Budget, Evaluation
@@ -50,9 +50,10 @@ Update = dict[str, Any]
 class Nodes:
     """The machine's nodes, closed over their host."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, review: Review) -> None:
         self.host = host
         self.setup = host.setup
+        self._review = review
 
     async def select(self, state: LiveState) -> Update:
         """Open the search if need be, and ask the strategy for requests."""
@@ -117,10 +118,12 @@ class Nodes:
     async def update(self, state: LiveState) -> Update:
         """Tell the strategy what came of the wave, and make it durable."""
         session = await self._session(state)
+        session.purse.settle()  # what the wave's judges paid
         for work in session.wave:
             if work.spent:
                 continue
             session.absorb(work.outcome)
+            session.count_idle(work)
             session.save(
                 evaluations=work.evaluations, events=[session.told(work), *session.drained_operations()]
             )
@@ -207,7 +210,7 @@ class Nodes:
         return works
 
     def _over(self) -> str:
-        return "review" if self.setup.review == "answer" else "finalize"
+        return "review" if self._review == "answer" else "finalize"
 
     def _check_budget(self, session: Session) -> None:
         limit = session.meter.spent()
@@ -246,9 +249,15 @@ def build(
     setup: Setup, checkpointer: BaseCheckpointSaver[Any] | Literal[False] | None = None
 ) -> tuple[Machine, Host]:
     """Compile the machine over its setup; the host gives runners a hand on sessions and leases."""
-    host = Host(setup)
-    nodes = Nodes(host)
-    team = setup.team
+    host = Host(setup, lambda host: _compile(host, "never", False))
+    return _compile(host, setup.review, checkpointer), host
+
+
+def _compile(
+    host: Host, review: Review, checkpointer: BaseCheckpointSaver[Any] | Literal[False] | None
+) -> Machine:
+    nodes = Nodes(host, review)
+    team = host.setup.team
     stages: list[tuple[str, bool, Callable[..., Any]]] = [
         ("act", bool(team.tool_users), nodes.held(nodes.act)),
         ("verify", bool(team.verifiers), nodes.held(nodes.verify)),
@@ -261,7 +270,7 @@ def build(
     graph.add_node("update", nodes.held(nodes.update))
     graph.add_node("finalize", nodes.held(nodes.finalize))
     over = ["finalize"]
-    if setup.review == "answer":
+    if review == "answer":
         graph.add_node("review", nodes.held(nodes.review))
         graph.add_conditional_edges("review", nodes.after_review, ["select", "finalize"])
         over = ["review"]
@@ -271,7 +280,7 @@ def build(
     graph.add_conditional_edges("update", nodes.after_update, ["select", *over])
     graph.add_edge("finalize", END)
     compiled: Machine = graph.compile(checkpointer=checkpointer, name="thoughtgraph")
-    return compiled.with_config(recursion_limit=recursion_limit(setup.budget)), host
+    return compiled.with_config(recursion_limit=recursion_limit(host.setup.budget))
 
 
 def _chain(graph: Any, stages: Sequence[tuple[str, Callable[..., Any]]]) -> None:

@@ -32,16 +32,23 @@ class Operator(StrEnum):
     EVALUATE = "evaluate"
 
 
-Horizon = Literal["step", "answer"]
-"""How far one sample goes: one step, or all steps up to an answer."""
+Horizon = Literal["step", "answer", "solution"]
+"""How far one sample goes: one step; all steps up to an answer, each a thought; or a whole solution as one thought."""
 
-EvaluationKind = Literal["step", "outcome", "value", "rule", "critique"]
+EvaluationKind = Literal[
+    "step", "outcome", "value", "rule", "agreement", "preference", "critique", "reflection", "choice"
+]
 """What an evaluation judges.
 
 step: P(this step is good | the path), as of a process reward model. outcome: a finished solution as a whole.
 value: the chance to succeed from here. rule: a verdict of exact rules, 0 or 1, final where it is 0.
-critique: text for the next generation to read; it has no value.
+agreement: the share of independent attempts that came to the same answer. preference: P(this thought is better than the other one of
+the request). critique: text for the generations below the thought to read. reflection: text for all later generations of the search to
+read. choice: text that is one of the options a strategy offered. The last three have no value.
 """
+
+Scalar = int | float | str | bool | None
+"""What a scheme's parameter can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,10 @@ class Thought:
     """Generated tokens in it."""
     call: str | None = None
     """Id of the model call that produced it."""
+    whole: bool = False
+    """Whether its text is an attempt at the whole problem, a step a line, that does not continue its parents but was made from them."""
+    nested: str | None = None
+    """Id of the run that the thought contains, where a search of its own brought it forth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +137,41 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
+class Nested:
+    """A search inside a thought: which scheme runs, on which question."""
+
+    scheme: str
+    params: tuple[tuple[str, Scalar], ...] = ()
+    """The scheme's parameters, as pairs."""
+    question: str | None = None
+    """A question of its own; None: the problem's."""
+    share: float = 1.0
+    """Part of what is left of the budget when it begins that it may spend, in (0, 1]."""
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Nested:
+        """Return the search that `as_json` gave these values."""
+        return cls(values["scheme"], tuple(values["params"].items()), values["question"], values["share"])
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return {
+            "scheme": self.scheme,
+            "params": dict(self.params),
+            "question": self.question,
+            "share": self.share,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """What a strategy wants done next. Its id is its content, so asking again after a crash asks the same."""
 
     operator: Operator
     subjects: tuple[str, ...]
-    """Ids of the thoughts it is about: one for generate and refine, several for aggregate."""
+    """Ids of the thoughts it is about: one for generate, one or more for refine (the first is refined), several for aggregate."""
     n: int = 1
-    """Samples wanted (≥ 1); 0 for an evaluation."""
+    """Samples wanted (≥ 1); of an evaluation, replies asked for a subject; 0 has the team's own judges judge the subjects again."""
     first_sample: int = 0
     """Index of the first sample: a second request on the same subjects starts where the first ended."""
     horizon: Horizon = "step"
@@ -141,6 +179,14 @@ class Request:
     """Whether equal samples become one thought with a count; voting schemes keep them apart."""
     temperature: float | None = None
     """Overrides the generator's own temperature (≥ 0; 0 is greedy)."""
+    action: str = ""
+    """What exactly is asked, where the operator leaves that open: `propose`, `rephrase`, `vote`; see `agents.actions`."""
+    agent: str = ""
+    """Who is asked: the name of one of the team's further agents; "" is the generator, or the evaluator of the action."""
+    steps: int = 0
+    """Steps of a sample at most (≥ 1), where the horizon allows several; 0 leaves it to the task."""
+    nested: Nested | None = None
+    """The search that brings the thought forth; None: the agent does."""
 
     id: str = field(init=False, compare=False)
     """Content address of the request within its problem's search."""
@@ -154,6 +200,10 @@ class Request:
             self.horizon,
             self.distinct,
             self.temperature,
+            self.action,
+            self.agent,
+            self.steps,
+            None if self.nested is None else self.nested.as_json(),
         )
         # computed once: strategies, sessions and the store all key by it
         object.__setattr__(self, "id", address("request", *values))
@@ -164,7 +214,14 @@ class Request:
         fields = dict(values)
         fields["operator"] = Operator(fields["operator"])
         fields["subjects"] = tuple(fields["subjects"])
+        if (nested := fields.get("nested")) is not None:
+            fields["nested"] = Nested.from_json(nested)
         return cls(**fields)
+
+    @property
+    def grows(self) -> bool:
+        """Whether it asks for new thoughts; otherwise it asks for judgements of its subjects."""
+        return self.operator is not Operator.EVALUATE
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields that determine it, as JSON values."""
@@ -176,6 +233,10 @@ class Request:
             "horizon": self.horizon,
             "distinct": self.distinct,
             "temperature": self.temperature,
+            "action": self.action,
+            "agent": self.agent,
+            "steps": self.steps,
+            "nested": None if self.nested is None else self.nested.as_json(),
         }
 
 

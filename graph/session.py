@@ -7,21 +7,29 @@ another worker takes the unit over.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..agents.actions import NOT_STEPS
 from ..agents.protocols import Context, Observation, Subject
 from ..agents.team import Team
 from .budget import Meter
 from .domain import Domain
 from .gateway import Purse, RequestGateway
-from .growth import root_thought
+from .growth import Inner, root_thought
 from .ids import derive_seed
 from .ledger import Commit, Event, Lease, Recorded
 from .records import Answer, Evaluation, Outcome, Problem, Request, Thought
 from .strategies.base import SearchState, Strategy
 from .writer import Writer
+
+REFLECTIONS_READ = 3
+"""Latest distinct reflections that a generation reads (LATS and Reflexion keep three)."""
+
+
+IDLE_REQUESTS = 256
+"""Requests in a row that brought no thought and cost no token, after which a search is over."""
 
 
 @dataclass(slots=True)
@@ -42,10 +50,24 @@ class Work:
     """Whether it waits for calls under way to free budget: it starts again after the wave."""
 
     @property
+    def judged(self) -> bool:
+        """Whether it is an evaluation that its own evaluator answered, and nobody else is asked about."""
+        return not self.request.grows and self.request.n > 0
+
+    @property
+    def judgeable(self) -> bool:
+        """Whether tools and judges of steps are asked about its thoughts."""
+        return not self.judged and self.request.action not in NOT_STEPS
+
+    @property
     def outcome(self) -> Outcome:
         """What the strategy is told."""
-        new = () if self.request.n == 0 else tuple(self.thoughts)
+        new = tuple(self.thoughts) if self.request.grows else ()
         return Outcome(self.request, new, tuple(self.evaluations), self.error)
+
+
+Nest = Callable[["Session", Work, int], Awaitable[Inner]]
+"""Runs the search of a request inside a thought, for one sample; see `nesting.py`."""
 
 
 class Session:
@@ -60,23 +82,28 @@ class Session:
         purse: Purse,
         writer: Writer,
         seed: int,
+        nest: Nest,
     ) -> None:
         self.lease, self.domain, self.team, self.strategy = lease, domain, team, strategy
         self.purse, self.writer = purse, writer
+        self._nest = nest
         self.seed = derive_seed(seed, lease.problem.id)
         self.root = root_thought(lease.run, lease.problem)
         self.search = strategy.start(self.root)
         self.thoughts: dict[str, Thought] = {}
-        self.evaluated: dict[tuple[str, str, str], Evaluation] = {}
-        """Evaluations on record of requests not told yet, by (thought, source, kind)."""
+        self._evaluated: dict[tuple[str, str], list[Evaluation]] = {}
+        """Evaluations on record of requests not told yet, by request and source."""
         self.tasks: dict[str, asyncio.Task[Work]] = {}
         self.wave: list[Work] = []
         self.held: list[Work] = []
         """Requests that wait for budget, in the order they were asked."""
         self.stopped: str | None = None
         self._arrivals = 0
+        self._idle = 0
         self._children: dict[str, list[str]] = {}
         self._notes: dict[str, list[str]] = {}
+        self._reflections: list[str] = []
+        """What failed attempts taught, oldest first, each once."""
         self._observations: dict[str, list[Observation]] = {}
         self.learn(self.root)
 
@@ -106,7 +133,12 @@ class Session:
             self.observe(
                 Observation(call.thought, call.tool, call.arguments, call.result, call.error, call.ok)
             )
-        self.evaluated = {(e.thought, e.source, e.kind): e for e in recorded.evaluations}
+        for evaluation in recorded.evaluations:
+            self._evaluated.setdefault((evaluation.request, evaluation.source), []).append(evaluation)
+
+    def known(self, source: str, thoughts: Sequence[str], request: Request) -> list[Evaluation]:
+        """Return what a judge said of these thoughts before a crash, under a request that was not told."""
+        return [e for e in self._evaluated.get((request.id, source), ()) if e.thought in thoughts]
 
     def absorb(self, outcome: Outcome) -> None:
         """Take an outcome in: its thoughts, its criticism, and the strategy's view of it."""
@@ -115,6 +147,8 @@ class Session:
         for evaluation in outcome.evaluations:
             if evaluation.kind == "critique" and evaluation.text:
                 self._notes.setdefault(evaluation.thought, []).append(evaluation.text)
+            elif evaluation.kind == "reflection" and evaluation.text:
+                self._reflections = [*(r for r in self._reflections if r != evaluation.text), evaluation.text]
         self.search = self.strategy.tell(self.search, (outcome,))
 
     def learn(self, thought: Thought) -> None:
@@ -149,22 +183,26 @@ class Session:
             request=request,
             subjects=subjects,
             siblings=tuple(siblings),
-            notes=tuple(notes),
+            notes=(*dict.fromkeys(notes), *self._reflections[-REFLECTIONS_READ:]),
             seed=derive_seed(self.seed, *(_lineage(subject) for subject in subjects)),
         )
 
     def notes(self, thought_id: str) -> list[str]:
-        """Return the criticism of a thought, and the failed checks of tools, oldest first."""
-        failed = [
+        """Return the criticism of a thought, and what tools said at it but for checks it passed, oldest first."""
+        said = [
             f"{o.tool}: {o.result or o.error}"
             for o in self._observations.get(thought_id, ())
-            if o.ok is False
+            if o.ok is not True and (o.result or o.error)
         ]
-        return self._notes.get(thought_id, []) + failed
+        return self._notes.get(thought_id, []) + said
 
     def gateway(self, request: Request) -> RequestGateway:
         """Return a new gateway for a request."""
         return RequestGateway(self.purse, request.id)
+
+    async def nest(self, work: Work, sample: int) -> Inner:
+        """Run the search that a request wants inside a thought, and return how it ended."""
+        return await self._nest(self, work, sample)
 
     def arrived(self, work: Work) -> Work:
         """Number a request that came back."""
@@ -177,6 +215,14 @@ class Session:
         usage = {**work.gateway.usage.as_dict(), "seconds": self.meter.elapsed}
         detail = {"request": work.request.as_json(), "error": work.error, "usage": usage}
         return Event("told", (work.request.id,), detail)
+
+    def count_idle(self, work: Work) -> None:
+        """Stop a search whose requests bring nothing and cost nothing, so that no budget would ever end it."""
+        if work.request.grows:
+            idle = not work.thoughts and work.gateway.usage.completion_tokens == 0
+            self._idle = self._idle + 1 if idle else 0
+        if self._idle >= IDLE_REQUESTS:
+            self.stop("stalled")
 
     def drained_operations(self) -> list[Event]:
         """Return the strategy's operations since the last time, as events."""

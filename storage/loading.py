@@ -23,7 +23,7 @@ def thoughts_of(connection: Connection, run: str, problem: str) -> list[Thought]
         parents[edge.child].append(edge.parent)
     t = ThoughtRow
     columns: tuple[Any, ...] = (t.id, t.operator, t.text, t.depth, t.request, t.sample, t.count, t.terminal)
-    more = (t.answer, t.key, t.state, t.logprob, t.tokens, t.call)
+    more = (t.answer, t.key, t.state, t.logprob, t.tokens, t.call, t.whole, t.nested)
     rows = select(*columns, *more).where(t.run == run, t.problem == problem)
     return [
         Thought(id_, tuple(parents.get(id_, ())), _OPERATORS[operator], *rest)

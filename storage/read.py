@@ -110,7 +110,7 @@ def run_spec(database: Database, run: str) -> RunSpec:
 
 
 def list_runs(database: Database, limit: int | None = None) -> list[RunSummary]:
-    """Return runs, newest first."""
+    """Return runs, newest first; those inside a thought of another run are left out."""
     counts = (
         select(
             UnitRow.run,
@@ -128,6 +128,7 @@ def list_runs(database: Database, limit: int | None = None) -> list[RunSummary]:
     rows = (
         _runs(*(func.coalesce(counts.c[name], 0).label(name) for name in names))
         .outerjoin(counts, counts.c.run == RunRow.id)
+        .where(RunRow.parent.is_(None))
         .order_by(RunRow.created_at.desc(), RunRow.id)
         .limit(limit)
     )
@@ -136,6 +137,18 @@ def list_runs(database: Database, limit: int | None = None) -> list[RunSummary]:
             RunSummary(_spec(row), row.created_at, *(getattr(row, name) for name in names))
             for row in connection.execute(rows)
         ]
+
+
+def nested_runs(database: Database, run: str) -> list[str]:
+    """Return the runs inside the thoughts of a run (a full id), those inside theirs included, outer ones first."""
+    found: list[str] = []
+    level = [run]
+    with database.reading() as connection:
+        while level:
+            ids = select(RunRow.id).where(RunRow.parent.in_(level)).order_by(RunRow.created_at, RunRow.id)
+            level = list(connection.execute(ids).scalars().all())
+            found += level
+    return found
 
 
 def latest_run(database: Database) -> RunSpec:
@@ -245,11 +258,11 @@ def thought_unit(database: Database, prefix: str) -> tuple[str, str, str]:
 
 def _runs(*more: Any) -> Select[*tuple[Any, ...]]:
     r = RunRow
-    return select(r.id, r.task, r.scheme, r.settings, r.seed, r.oracle, r.created_at, *more)
+    return select(r.id, r.task, r.scheme, r.settings, r.seed, r.oracle, r.parent, r.created_at, *more)
 
 
 def _spec(row: Row[*tuple[Any, ...]]) -> RunSpec:
-    return RunSpec(row.id, row.task, row.scheme, row.settings, row.seed, row.oracle)
+    return RunSpec(row.id, row.task, row.scheme, row.settings, row.seed, row.oracle, row.parent)
 
 
 def _units(run: str) -> Select[*tuple[Any, ...]]:

@@ -32,6 +32,8 @@ def thought_rows(lease: Lease, thoughts: Iterable[Thought], now: datetime) -> li
             "logprob": t.logprob,
             "tokens": t.tokens,
             "call": t.call,
+            "whole": t.whole,
+            "nested": t.nested,
             "created_at": now,
         }
         for t in thoughts

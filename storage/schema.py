@@ -27,6 +27,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -76,6 +77,8 @@ class RunRow(Base):
     seed: Mapped[int]
     oracle: Mapped[bool]
     """Whether a reference answer took part in the search."""
+    parent: Mapped[str | None]
+    """The run of which this one is a thought; null for a run of its own."""
     created_at: Mapped[datetime]
 
 
@@ -160,6 +163,10 @@ class ThoughtRow(Base):
     tokens: Mapped[int]
     call: Mapped[str | None]
     """The model call it came from (model_call.id within the unit)."""
+    whole: Mapped[bool] = mapped_column(server_default=false())
+    """Whether it is an attempt at the whole problem, not a step of its parents' path."""
+    nested: Mapped[str | None]
+    """The run it contains."""
     created_at: Mapped[datetime]
 
 

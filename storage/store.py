@@ -21,9 +21,10 @@ from sqlalchemy import ColumnElement, Connection, Update, func, select, update
 
 from ..graph.errors import LeaseLostError, UserError
 from ..graph.ledger import Commit, Lease, Recorded, RunSpec, UnitResult
-from ..graph.records import Evaluation, Problem
+from ..graph.records import Evaluation, Problem, Thought
 from .database import Database, open_database
 from .events import keyed_events
+from .loading import thoughts_of
 from .read import read_unit, resolve_run, run_spec
 from .replay import recorded_unit
 from .rows import edge_rows, evaluation_rows, event_rows, model_call_rows, thought_rows, tool_call_rows
@@ -68,6 +69,7 @@ class SqlStore:
                 "settings": dict(spec.settings),
                 "seed": spec.seed,
                 "oracle": spec.oracle,
+                "parent": spec.parent,
                 "created_at": datetime.now(UTC),
             }
             insert_all(connection, self._statements.run, [run])
@@ -120,6 +122,17 @@ class SqlStore:
     def result(self, run: str, problem: str) -> UnitResult | None:
         """Return how a unit ended, by full ids; None while it has not. Raises UserError if there is no such unit."""
         return read_unit(self.database, run, problem).result
+
+    def path(self, run: str, problem: str, thought: str) -> list[Thought]:
+        """Return the thoughts from the root of a unit to this one, along first parents; raises UserError if it is not there."""
+        with self.database.reading() as connection:
+            thoughts = {t.id: t for t in thoughts_of(connection, run, problem)}
+        if thought not in thoughts:
+            raise UserError(f"run {run!r} has no thought {thought!r}; see: thoughtgraph show {run}")
+        path = [thoughts[thought]]
+        while path[-1].parents:
+            path.append(thoughts[path[-1].parents[0]])
+        return path[::-1]
 
     def finish(self, lease: Lease, result: UnitResult) -> None:
         """Record how the unit ended and give the lease back; raises LeaseLostError if it was fenced off."""

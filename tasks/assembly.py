@@ -2,56 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from copy import copy
+from dataclasses import replace
 from typing import Any
 
-from ..agents.critic import PromptedCritic, ValueCritic
-from ..agents.generator import PromptedGenerator, StepGenerator
-from ..agents.models.advice import builtin_advice
-from ..agents.models.base import LanguageModel, ScoringModel
+from ..agents.models.advice import Advice, builtin_advice
+from ..agents.models.base import LanguageModel
 from ..agents.models.codec import generation_from_json
-from ..agents.models.registry import load_model, load_scorer
 from ..agents.models.replay import ReplayModel
-from ..agents.protocols import Critic, Generator, ToolUser, Verifier
-from ..agents.team import Team
-from ..agents.tool_user import EquationChecker
-from ..agents.verifier import OutcomeChecker, RuleVerifier, StepScoreVerifier
-from ..graph.domain import Domain
 from ..graph.errors import UserError
 from ..graph.host import Setup
 from ..graph.ledger import RunSpec
-from ..graph.schemes import defaults, make_strategy
+from ..graph.schemes import get_scheme, make_strategy, pin
 from ..storage.read import list_units, unit_model_calls
 from ..storage.store import SqlStore
-from ..tools.calculator import CalculatorTool
+from .crew import Models, Replacements, build_team, load_models
+from .needs import ROLES, check_needs, check_roles
 from .registry import load_task
 from .settings import Settings
 
-
-@dataclass(frozen=True, slots=True)
-class Replacements:
-    """Agents and models of the user's own in place of ours; None keeps ours."""
-
-    model: LanguageModel | None = None
-    scorer: ScoringModel | None = None
-    generator: Generator | None = None
-    tool_users: tuple[ToolUser, ...] | None = None
-    verifiers: tuple[Verifier, ...] | None = None
-    critics: tuple[Critic, ...] | None = None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of what was replaced, for the run's record."""
-        given = {
-            "model": self.model,
-            "scorer": self.scorer,
-            "generator": self.generator,
-            "tool_users": self.tool_users,
-            "verifiers": self.verifiers,
-            "critics": self.critics,
-        }
-        return tuple(name for name, value in given.items() if value is not None)
+__all__ = ["Replacements", "assemble", "recommended", "replay_model"]
 
 
 def assemble(settings: Settings, store: SqlStore, own: Replacements | None = None, run: str = "") -> Setup:
@@ -64,7 +35,7 @@ def assemble(settings: Settings, store: SqlStore, own: Replacements | None = Non
         run: id of the run whose units the machine will search; "" if it opens runs itself.
 
     Raises:
-        UserError: on settings that fit nothing, or a recorded run whose own agents were not given again.
+        UserError: on settings that fit nothing, a scheme that needs what is not there, or a recorded run whose own agents were not given again.
     """
     own = own or Replacements()
     missing = set(settings.custom) - set(own.names)
@@ -72,17 +43,28 @@ def assemble(settings: Settings, store: SqlStore, own: Replacements | None = Non
         raise UserError(
             f"this run used {', '.join(sorted(missing))} of your own; resume it from Python and give the same ones"
         )
-    asked = settings
+    domain = load_task(settings.task).domain
+    name, text = pin(settings.scheme, settings.composition)  # a file becomes part of the run's record
+    settings = replace(settings, scheme=name, composition=text)
+    scheme = get_scheme(name)
     if own.generator is None:
         settings = recommended(settings)
-    settings = replace(settings, params=_tempered(asked, settings.params))
     settings = replace(settings, custom=own.names)
-    domain = load_task(settings.task).domain
+    check_roles(scheme, settings.agents)
+    if settings.step_tokens is not None:
+        domain = copy(domain)
+        domain.step_tokens = settings.step_tokens
+    models = load_models(settings, domain, own, lambda source: replay_model(store, source))
+    chosen = Choices(settings, models)
+    settings = replace(settings, params=chosen.params(settings.scheme, settings.params))
     # built once now, so that a bad name or parameter is an error here and not in the first search
     make_strategy(settings.scheme, settings.params, settings.seed)
+    team = build_team(settings, domain, own, models)
+    scored = models.scorer is not None or settings.scorer == "judge" or bool(own.verifiers or own.critics)
+    check_needs(scheme, settings.params, team, domain, tools=settings.tools, scored=scored)
     return Setup(
         domain=domain,
-        team=build_team(settings, domain, own, lambda source: replay_model(store, source)),
+        team=team,
         strategy=lambda: make_strategy(settings.scheme, settings.params, settings.seed),
         store=store,
         budget=settings.budget,
@@ -90,6 +72,7 @@ def assemble(settings: Settings, store: SqlStore, own: Replacements | None = Non
         mode=settings.mode,
         wave=settings.wave,
         review=settings.review,
+        complete=chosen.params,
     )
 
 
@@ -98,40 +81,60 @@ def recommended(settings: Settings) -> Settings:
     advice = builtin_advice(settings.model)
     if advice is None:
         return settings
-    params = {**advice.schemes.get(settings.scheme, {}), **settings.params}
-    return replace(settings, params=params, min_p=advice.min_p if settings.min_p is None else settings.min_p)
-
-
-def _tempered(asked: Settings, params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Let the user's temperature go before the scheme's own, unless the user gave the scheme one too."""
-    has_own = "temperature" in defaults(asked.scheme)
-    if asked.temperature is None or "temperature" in asked.params or not has_own:
-        return params
-    return {**params, "temperature": asked.temperature}
-
-
-def build_team(
-    settings: Settings, domain: Domain, own: Replacements, replay: Callable[[str], LanguageModel]
-) -> Team:
-    """Build the agents; `replay` gives the model of a `replay:RUN` spec."""
-    calculator = CalculatorTool()
-    model = own.model
-    if model is None and own.generator is None:
-        _check_fit(settings, domain)
-        model = load_model(settings.model, replay=replay, **settings.model_options)
-    scorer = own.scorer or _scorer(settings)
-    verifiers: list[Verifier] = [RuleVerifier(domain)]
-    if settings.tools:
-        verifiers.append(OutcomeChecker(domain, calculator))
-    if scorer is not None:
-        verifiers.append(StepScoreVerifier(scorer, domain))
-    users: tuple[ToolUser, ...] = (EquationChecker(calculator, domain),) if settings.tools else ()
-    return Team(
-        generator=own.generator or _generator(settings, domain, model),
-        tool_users=users if own.tool_users is None else own.tool_users,
-        verifiers=tuple(verifiers) if own.verifiers is None else own.verifiers,
-        critics=_critics(settings, domain, model, scorer) if own.critics is None else own.critics,
+    params = _chosen(settings, advice, settings.scheme, settings.params)
+    # only those of this scheme: a model nobody asks need not be loaded
+    agents = {**advice.agents.get(settings.scheme, {}), **settings.agents}
+    min_p = advice.min_p if settings.min_p is None else settings.min_p
+    step_tokens = advice.step_tokens if settings.step_tokens is None else settings.step_tokens
+    unique = advice.unique if settings.unique is None else settings.unique
+    return replace(
+        settings, params=params, min_p=min_p, step_tokens=step_tokens, unique=unique, agents=agents
     )
+
+
+class Choices:
+    """What is filled in where the user set nothing: for a run's scheme, and for schemes inside its thoughts.
+
+    In this order: the user's parameters; the user's temperature; the shipped model's recommendations; what a scheme needs to run with a model that
+    only continues text; what follows from the settings (the budget's tokens, the names of the arms).
+    """
+
+    def __init__(self, settings: Settings, models: Models) -> None:
+        self._settings = settings
+        self._advice = builtin_advice(settings.model) if models.policy is not None else None
+        self._raw = models.policy is not None and not models.policy.chat
+
+    def params(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters of a scheme, completed; raises UnknownNameError if there is no such scheme."""
+        scheme = get_scheme(name)
+        filled: dict[str, Any] = dict(scheme.raw) if self._raw else {}
+        known = {parameter.name for parameter in scheme.parameters}
+        filled |= {key: value for key, value in self._derived().items() if key in known}
+        return filled | _chosen(self._settings, self._advice, name, given)
+
+    def _derived(self) -> dict[str, Any]:
+        settings = self._settings
+        arms = [name for name in settings.agents if name not in ROLES]
+        derived: dict[str, Any] = {"arms": ",".join(arms)} if arms else {}
+        if settings.budget.tokens is not None:
+            derived["budget_tokens"] = settings.budget.tokens
+        return derived
+
+
+def _chosen(
+    settings: Settings, advice: Advice | None, scheme: str, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what the shipped model recommends for a scheme, below the user's temperature, below the parameters given."""
+    advised: Mapping[str, Any] = {} if advice is None else advice.schemes.get(scheme, {})
+    return {**advised, **_tempered(settings, scheme), **given}
+
+
+def _tempered(settings: Settings, scheme: str) -> dict[str, Any]:
+    """Return the user's temperature as a parameter, which goes before the scheme's own, if it has one."""
+    has_own = any(parameter.name == "temperature" for parameter in get_scheme(scheme).parameters)
+    if settings.temperature is None or not has_own:
+        return {}
+    return {"temperature": settings.temperature}
 
 
 def replay_model(store: SqlStore, run: str) -> LanguageModel:
@@ -151,45 +154,5 @@ def replay_model(store: SqlStore, run: str) -> LanguageModel:
         raise UserError(f"run {spec.id} recorded no model calls; there is nothing to replay")
     names = list(dict.fromkeys(call.model for call in calls))
     recorded = {call.id: generation_from_json(call.response) for call in calls}
-    return ReplayModel(names, recorded, chat=not isinstance(calls[0].prompt, str))
-
-
-def _check_fit(settings: Settings, domain: Domain) -> None:
-    """Refuse a shipped model on a task it was not made for: its answers would be noise."""
-    name = settings.model.removeprefix("builtin:")
-    if settings.model.startswith("builtin:") and domain.name != name:
-        raise UserError(
-            f"{settings.model} knows the task {name!r} only, not {domain.name!r}; give another model with --model"
-        )
-
-
-def _generator(settings: Settings, domain: Domain, model: LanguageModel | None) -> Generator:
-    if model is None:
-        raise UserError("a search needs a model or a generator")
-    generator = (
-        PromptedGenerator(model, domain)
-        if model.chat
-        else StepGenerator(model, domain, min_p=settings.min_p or 0.0)
-    )
-    return generator if settings.temperature is None else replace(generator, temperature=settings.temperature)
-
-
-def _scorer(settings: Settings) -> ScoringModel | None:
-    if settings.scorer == "auto":
-        ours = settings.model.startswith("builtin:") and "generator" not in settings.custom
-        return load_scorer(settings.model) if ours else None
-    return None if settings.scorer == "none" else load_scorer(settings.scorer)
-
-
-def _critics(
-    settings: Settings, domain: Domain, model: LanguageModel | None, scorer: ScoringModel | None
-) -> tuple[Critic, ...]:
-    if settings.critic == "none":
-        return ()
-    if settings.critic == "value":
-        if scorer is None:
-            raise UserError("the value critic needs a scorer; give one with --scorer")
-        return (ValueCritic(scorer, domain),)
-    if model is None or not model.chat:
-        raise UserError("the prompted critic needs a chat model; choose another critic or another model")
-    return (PromptedCritic(model),)
+    unique = any(call.parameters.get("unique") for call in calls)
+    return ReplayModel(names, recorded, chat=not isinstance(calls[0].prompt, str), unique=unique)

@@ -47,6 +47,7 @@ class NumbersDomain:
     max_steps = MAX_NUMBERS
     """One fewer than the numbers, and one for a chat model that adds an answer line."""
     instructions = "numbers"
+    checks = True
 
     def parse(self, question: str) -> str:
         """Return the canonical question, `4 5 6 10 -> 24`.

@@ -23,9 +23,33 @@ def _text() -> Task:
     return TextTask()
 
 
+def _math() -> Task:
+    from .families import MathDomain
+    from .text import TextTask
+
+    return TextTask(MathDomain())
+
+
+def _multihop() -> Task:
+    from .families import MultihopDomain
+    from .text import TextTask
+
+    return TextTask(MultihopDomain())
+
+
+def _code() -> Task:
+    from .families import CodeDomain
+    from .text import TextTask
+
+    return TextTask(CodeDomain())
+
+
 TASKS: Mapping[str, Callable[[], Task]] = {
     **{name: _numbers(name) for name in ("numbers", "game24", "countdown")},
     "text": _text,
+    "math": _math,
+    "multihop": _multihop,
+    "code": _code,
 }
 
 

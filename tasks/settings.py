@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from ..graph.errors import UserError
 from ..graph.records import Budget
@@ -24,11 +24,14 @@ class Settings:
     scheme: str = "mcts"
     params: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The scheme's own parameters."""
+    composition: str = ""
+    """Text of the composition that `scheme` names, where it is a user's own: with it, a resume needs no file. Filled in by `assemble`."""
     model: str = "builtin:numbers"
     model_options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Such as `base_url`."""
     scorer: str = "auto"
-    """Spec of the step scorer; `auto` is the shipped one for the shipped policy and none otherwise; `none` is none."""
+    """Spec of the step scorer; `auto` is the shipped one for the shipped policy and none otherwise; `judge` has the judge model say how good
+    each step is; `none` is none."""
     critic: CriticName = "none"
     """value: the scorer judges states; prompted: the model says in words what is wrong."""
     tools: bool = True
@@ -37,26 +40,43 @@ class Settings:
     """≥ 0; None is the generator's own."""
     min_p: float | None = None
     """In [0, 1], see `agents.models.base.Sampling`; None is what the shipped model recommends, and 0 for any other."""
+    unique: bool | None = None
+    """Whether a model in this process draws next steps without replacement, so that none is paid for twice; None is what the shipped model recommends,
+    and False for any other."""
+    step_tokens: int | None = None
+    """Upper bound on the tokens of one step (≥ 1): what a call reserves of the budget until it is answered. None is what the shipped model recommends,
+    and the task's own for any other."""
     budget: Budget = DEFAULT_BUDGET
     mode: Literal["lockstep", "rolling"] = "lockstep"
     wave: int = 8
     seed: int = 0
     review: Literal["never", "answer"] = "never"
+    agents: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Specs of further models by role: `judge` answers evaluation requests, `discriminator` is rStar's second model; any other name is an
+    arm that schemes with arms choose from."""
     custom: tuple[str, ...] = ()
     """Names of agents or models that were given as objects: a resume must be given them again."""
 
     def __post_init__(self) -> None:
         # not every caller is typed, so what the types promise is checked all the same
         given: dict[str, Any] = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        for name in ("task", "scheme", "model", "scorer"):
+        for name in ("task", "scheme", "composition", "model", "scorer"):
             _require(isinstance(given[name], str), name, given, "a name")
         _require(
             isinstance(given["params"], Mapping), "params", given, "a mapping of the scheme's parameters"
         )
+        _require(_of_texts(given["agents"]), "agents", given, "a mapping of roles to models")
         _require(given["critic"] in get_args(CriticName), "critic", given, "none, value or prompted")
         _require(isinstance(given["tools"], bool), "tools", given, "True or False")
         _require(_in_range(given["temperature"], math.inf), "temperature", given, "a number of 0 or more")
         _require(_in_range(given["min_p"], 1.0), "min_p", given, "a number from 0 to 1")
+        _require(given["unique"] in (None, True, False), "unique", given, "True, False or None")
+        _require(
+            given["step_tokens"] is None or (type(given["step_tokens"]) is int and given["step_tokens"] >= 1),
+            "step_tokens",
+            given,
+            "a whole number of 1 or more",
+        )
         _require(isinstance(given["budget"], Budget), "budget", given, "a Budget, or its limits by name")
         _require(given["mode"] in ("lockstep", "rolling"), "mode", given, "lockstep or rolling")
         _require(
@@ -70,6 +90,7 @@ class Settings:
         return values | {
             "params": dict(self.params),
             "model_options": dict(self.model_options),
+            "agents": dict(self.agents),
             "budget": self.budget.as_dict(),
             "custom": list(self.custom),
         }
@@ -99,6 +120,13 @@ def _in_range(value: Any, high: float) -> bool:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
     return math.isfinite(value) and 0 <= value <= high
+
+
+def _of_texts(value: Any) -> bool:
+    """Return whether a value is a mapping to texts."""
+    return isinstance(value, Mapping) and all(
+        isinstance(text, str) for text in cast("Mapping[str, Any]", value).values()
+    )
 
 
 def _require(fits: bool, name: str, given: Mapping[str, Any], wanted: str) -> None:

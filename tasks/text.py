@@ -1,7 +1,7 @@
 """Any question in plain text: steps are lines, and a line `Answer: …` ends the solution.
 
 The task for questions that have no task of their own. It knows nothing about right and wrong beyond the equations that steps claim; it grades only
-against a reference, by equality of canonical answers.
+against a reference, by equality of canonical answers. The families of `families.py` are made from it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 
+from ..agents.formats import read_subquestion
 from ..graph.domain import Domain, Reading
 from ..graph.errors import UserError
 from ..graph.ids import address
@@ -17,6 +18,8 @@ from ..graph.records import Problem
 from .base import Item, Verdict
 
 _ANSWER = re.compile(r"\s*(?:final )?answer\s*:\s*(.+)", re.IGNORECASE)
+_DIGITS = 28
+"""Longest number that `Decimal.normalize` does not round."""
 _NUMBER = r"-?\d+(?:\.\d+)?"
 _EQUATION = re.compile(
     rf"(?<![\w.+*/=-])({_NUMBER}(?:\s?[-+*/]\s?{_NUMBER})+)\s?=\s?({_NUMBER})(?!\d|\.\d|\s?[-+*/])"
@@ -31,6 +34,7 @@ class TextDomain:
     step_tokens = 160
     max_steps = 40
     instructions = "text"
+    checks = False
 
     def parse(self, question: str) -> str:
         """Return the question without surrounding space; raises UserError if nothing is left."""
@@ -40,16 +44,15 @@ class TextDomain:
         return text
 
     def prompt(self, question: str, steps: Sequence[str]) -> str:
-        """Return the question and the steps, one a line."""
-        return "".join(f"{line}\n" for line in (question, *steps))
+        """Return the question and the steps, each ended by the stop string."""
+        return "".join(f"{text}{self.stop}" for text in (question, *steps))
 
     def read(self, question: str, steps: Sequence[str]) -> Reading:
-        """Return a terminal reading if the last step is an answer line."""
-        found = _ANSWER.fullmatch(steps[-1]) if steps else None
-        if found is None:
+        """Return a terminal reading if the last step is an answer line, or the last sub-question (`agents.formats`)."""
+        answer = _answer(steps[-1]) if steps else None
+        if answer is None:
             return Reading(terminal=False)
-        answer = found[1].strip()
-        return Reading(terminal=True, answer=answer, key=canonical(answer))
+        return Reading(terminal=True, answer=answer, key=self.canonical(answer))
 
     def flaw(self, question: str, steps: Sequence[str]) -> str | None:
         """Return that a step repeats an earlier one, the only rule there is."""
@@ -63,12 +66,18 @@ class TextDomain:
         """Return None: no rule can tell a right answer."""
         return None
 
+    def canonical(self, answer: str) -> str:
+        """Return the vote key of an answer."""
+        return canonical(answer)
+
 
 class TextTask:
-    """Plain questions; implements `tasks.base.Task`."""
+    """Plain questions, or those of another family of text; implements `tasks.base.Task`."""
 
-    name = "text"
-    domain: Domain = TextDomain()
+    def __init__(self, domain: TextDomain | None = None) -> None:
+        self._domain = domain or TextDomain()
+        self.name: str = self._domain.name
+        self.domain: Domain = self._domain
 
     def problem(self, question: str) -> Problem:
         """Return the problem for a question."""
@@ -78,15 +87,17 @@ class TextTask:
     def load(self, split: str, limit: int | None = None) -> Iterator[Item]:
         """Raise UserError: this task has no problems of its own."""
         raise UserError(
-            "the task 'text' has no splits; give a JSONL file of problems: thoughtgraph run FILE --task text"
+            f"the task {self.name!r} has no splits; "
+            f"give a JSONL file of problems: thoughtgraph run FILE --task {self.name}"
         )
 
     def grade(self, question: str, answer: str | None, reference: str | None) -> Verdict | None:
         """Compare canonical forms; None without a reference."""
         if reference is None:
             return None
-        key = None if answer is None else canonical(answer)
-        return Verdict(key == canonical(reference), answer, key, "equality of canonical answers")
+        key = None if answer is None else self._domain.canonical(answer)
+        right = key == self._domain.canonical(reference)
+        return Verdict(right, answer, key, "equality of canonical answers")
 
 
 def canonical(answer: str) -> str:
@@ -98,4 +109,15 @@ def canonical(answer: str) -> str:
         return text.casefold()
     if not value.is_finite() or abs(value.adjusted()) > 100:  # written out, 1e400000000 would fill the memory
         return text.casefold()
+    if len(value.as_tuple().digits) > _DIGITS:
+        return text.casefold()
     return f"{value.normalize():f}" if value else "0"
+
+
+def _answer(step: str) -> str | None:
+    """Return the answer of a step that ends a solution; None if it does not."""
+    found = _ANSWER.fullmatch(step)
+    if found is not None:
+        return found[1].strip()
+    asked = read_subquestion(step)
+    return asked.answer if asked is not None and asked.last else None

@@ -41,15 +41,20 @@ class World:
     breaking: float = 0.0
     """Share of requests that come to nothing."""
     thoughts: dict[str, Thought] = field(default_factory=lambda: {ROOT.id: ROOT})
+    digits: dict[str, str] = field(default_factory=lambda: {ROOT.id: ""})
+    """What each thought amounts to: the digits so far."""
+    parts: int = 2
+    """Sub-problems of a plan."""
 
     def do(self, request: Request) -> Outcome:
         """Return what came of a request."""
         if self._chance("break", request.id) < self.breaking:
             return Outcome(request, error="the model failed")
-        subject = self.thoughts[request.subjects[0]]
+        if not request.grows:
+            return Outcome(request, (), tuple(self._replies(request)))
         grown: dict[object, list[Thought]] = {}
         for sample in range(request.first_sample, request.first_sample + request.n):
-            chain = self._chain(request, subject, sample)
+            chain = self._sampled(request, sample)
             if not chain:
                 continue
             known = grown.get(chain[-1].text) if request.distinct else None
@@ -66,35 +71,126 @@ class World:
         """Return the true quality of a path, in [0, 1]."""
         return self._chance("quality", text)
 
-    def _chain(self, request: Request, subject: Thought, sample: int) -> list[Thought]:
+    def _sampled(self, request: Request, sample: int) -> list[Thought]:
         if self._chance("drop", request.id, sample) < self.dropping:
             return []
+        subject = self.thoughts[request.subjects[0]]
+        if request.action in ("plan", "split") or (request.nested and request.nested.question):
+            return [self._part(request, subject, sample)]
+        if request.horizon == "solution":
+            return [self._attempt(request, subject, sample)]
+        return self._chain(request, subject, sample)
+
+    def _chain(self, request: Request, subject: Thought, sample: int) -> list[Thought]:
         chain: list[Thought] = []
-        text = "" if subject is ROOT else subject.text
-        last = subject
-        steps = 1 if request.horizon == "step" else self.depth
-        while len(chain) < steps and last.depth < self.depth:
+        digits, last = self.digits[subject.id], subject
+        steps = 1 if request.horizon == "step" else request.steps or self.depth
+        while len(chain) < steps and len(digits) < self.depth:
             greedy = request.temperature == 0.0
-            rng = derive_rng(self.seed, "next", text, -1 if greedy else sample)
-            text += str(rng.randrange(self.letters))
-            terminal = last.depth + 1 == self.depth
-            answer = str(int(text) % 7) if terminal else None
-            last = Thought(
-                id=address("thought", last.id, text, sample, request.n, len(chain)),
-                parents=(last.id,),
-                operator=Operator.GENERATE,
-                text=text,
-                depth=last.depth + 1,
-                request=request.id,
-                sample=sample,
-                terminal=terminal,
-                answer=answer,
-                key=answer,
-                logprob=-0.1 - rng.random(),
-                tokens=3,
-            )
+            rng = derive_rng(self.seed, "next", digits, -1 if greedy else sample)
+            digits += str(rng.randrange(self.letters))
+            last = self._thought(request, (last,), digits, digits, sample, len(chain), rng.random())
             chain.append(last)
         return chain
+
+    def _attempt(self, request: Request, subject: Thought, sample: int) -> Thought:
+        """Return a whole solution: a new one, one with a digit changed, or one with digits of each subject."""
+        rng = derive_rng(self.seed, "attempt", request.operator, sorted(request.subjects), sample)
+        found = "".join(str(rng.randrange(self.letters)) for _ in range(self.depth))
+        sources = [d for s in request.subjects if len(d := self.digits[s]) == self.depth]
+        if sources and request.operator is Operator.REFINE:
+            place = rng.randrange(self.depth)
+            found = sources[0][:place] + found[place] + sources[0][place + 1 :]
+        elif sources:
+            found = "".join(sources[i % len(sources)][i] for i in range(self.depth))
+        subjects = tuple(self.thoughts[s] for s in request.subjects)
+        return self._thought(request, subjects, found, found, sample, 0, rng.random(), whole=True)
+
+    def _part(self, request: Request, subject: Thought, sample: int) -> Thought:
+        """Return a plan, a part of the problem, or the result of a sub-problem."""
+        nested = request.nested
+        text = (
+            f"{nested.question} = {sample}" if nested else "\n".join(f"part {i}" for i in range(self.parts))
+        )
+        text += f" of sample {sample}" if request.action == "split" else ""
+        subjects = tuple(self.thoughts[s] for s in request.subjects)
+        return self._thought(request, subjects, "", text, sample, 0, 0.5, whole=True)
+
+    def _thought(
+        self,
+        request: Request,
+        parents: tuple[Thought, ...],
+        digits: str,
+        text: str,
+        sample: int,
+        place: int,
+        luck: float,
+        *,
+        whole: bool = False,
+    ) -> Thought:
+        terminal = len(digits) == self.depth
+        answer = str(int(digits) % 7) if terminal else None
+        ids = tuple(parent.id for parent in parents)
+        thought = Thought(
+            id=address(
+                "thought",
+                ids,
+                text,
+                sample,
+                request.n,
+                place,
+                request.operator,
+                request.action,
+                request.agent,
+            ),
+            parents=ids,
+            operator=request.operator,
+            text=text,
+            depth=parents[0].depth + 1,
+            request=request.id,
+            sample=sample,
+            terminal=terminal,
+            answer=answer,
+            key=answer,
+            state=None if terminal or not digits else str(sum(map(int, digits))),
+            logprob=-0.1 - luck,
+            tokens=3,
+            whole=whole,
+            nested="inner" if request.nested else None,
+        )
+        self.digits[thought.id] = digits
+        return thought
+
+    def _replies(self, request: Request) -> list[Evaluation]:
+        """Return what an evaluator says of a request's subjects."""
+        texts = [self.thoughts[subject].text for subject in request.subjects]
+        worth = [0.7 * self.quality(t) + 0.3 * self._chance("reply", request.action, t) for t in texts]
+        made: list[Evaluation] = []
+        for subject, own in zip(request.subjects, worth, strict=True):
+            kind, value, text = "value", own, None
+            counts: tuple[int, int] | tuple[None, None] = (None, None)
+            if request.action == "vote":
+                value = float(own == max(worth))
+                counts = (request.n, int(value) * request.n)
+            elif request.action == "compare":
+                if subject != request.subjects[0]:
+                    continue
+                kind, value = "preference", 1.0 / (1.0 + 10.0 ** (worth[1] - worth[0]))
+            elif request.action == "discriminate":
+                agreed = round(own * request.n)
+                kind, value, counts = "agreement", agreed / request.n, (request.n, agreed)
+            elif request.action in ("critique", "reflect", "control"):
+                kinds = {"critique": "critique", "reflect": "reflection", "control": "choice"}
+                operations = ("generate", "refine", "aggregate", "stop")
+                kind, value = kinds[request.action], None
+                text = operations[int(own * 4) % 4] if kind == "choice" else f"mind {own:.2f}"
+            if self._chance("fail", request.id, subject) < self.failing:
+                made.append(Evaluation(subject, kind, "reply", error="unreadable", request=request.id))  # pyright: ignore[reportArgumentType]
+            else:
+                made.append(
+                    Evaluation(subject, kind, "reply", value, None, text, *counts, request=request.id)  # pyright: ignore[reportArgumentType]
+                )
+        return made
 
     def _judge(self, thought: Thought, request: Request) -> list[Evaluation]:
         made: list[Evaluation] = []
@@ -151,10 +247,16 @@ def digest(asked: Sequence[Sequence[str]], answer: Answer | None) -> str:
 
 def main() -> None:
     """Print a digest for every scheme."""
+    from scheme_cases import SMALL
+
     from thoughtgraph.graph.schemes import make_strategy, schemes
 
     for name in sorted(schemes()):
-        trace = run(make_strategy(name, seed=1), World(seed=3, failing=0.1, refuting=0.1, goal=2.0), limit=60)
+        trace = run(
+            make_strategy(name, SMALL.get(name), seed=1),
+            World(seed=3, failing=0.1, refuting=0.1, goal=2.0),
+            limit=60,
+        )
         print(name, digest(trace.asked, trace.answer))
 
 

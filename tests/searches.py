@@ -6,16 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from scheme_cases import SMALL
+
+from thoughtgraph.agents.actions import EVALUATE
 from thoughtgraph.agents.generator import StepGenerator
 from thoughtgraph.agents.models.base import GenerationCall, LanguageModel
 from thoughtgraph.agents.models.scripted import ScriptedModel
-from thoughtgraph.agents.protocols import Gateway, Judgement, Subject
+from thoughtgraph.agents.protocols import Context, Gateway, Judgement, Subject
 from thoughtgraph.agents.team import Team
 from thoughtgraph.graph.host import Mode, Setup
 from thoughtgraph.graph.ids import derive_seed
 from thoughtgraph.graph.ledger import RunSpec, Store
 from thoughtgraph.graph.records import Budget
-from thoughtgraph.graph.schemes import make_strategy
+from thoughtgraph.graph.schemes import get_scheme, make_strategy
 from thoughtgraph.storage.read import list_units, unit_events, unit_graph
 from thoughtgraph.storage.store import SqlStore
 from thoughtgraph.tasks.text import TextDomain
@@ -28,6 +31,33 @@ class HashVerifier:
 
     async def verify(self, subjects: Sequence[Subject], gateway: Gateway) -> Sequence[Judgement | None]:
         return [Judgement("step", value=derive_seed(1, s.steps) / 2**63) for s in subjects]
+
+
+class HashEvaluator:
+    """Answers every evaluation request from the subjects' texts alone."""
+
+    source = "hash"
+
+    async def evaluate(self, context: Context, gateway: Gateway) -> Sequence[Judgement | None]:
+        request = context.request
+        worth = [derive_seed(2, request.action, s.steps) / 2**63 for s in context.subjects]
+        replies: list[Judgement | None] = []
+        for index, own in enumerate(worth):
+            n, text = request.n, f"mind {own:.3f}"
+            agreed = round(own * n)
+            if request.action == "control":
+                text = ("generate", "refine", "aggregate", "stop")[int(4 * own)]
+            known: dict[str, Judgement | None] = {
+                "value": Judgement("value", own, rollouts=n),
+                "vote": Judgement("value", float(own == max(worth)), rollouts=n),
+                "compare": None if index else Judgement("preference", (1 + own - worth[-1]) / 2),
+                "critique": Judgement("critique", text=text),
+                "reflect": Judgement("reflection", text=text),
+                "discriminate": Judgement("agreement", agreed / n, rollouts=n, successes=agreed),
+                "control": Judgement("choice", text=text),
+            }
+            replies.append(known[request.action])
+        return replies
 
 
 def scripted_steps(call: GenerationCall) -> list[str]:
@@ -64,18 +94,29 @@ def make_setup(
 ) -> Setup:
     """Return a setup over the plain-text domain."""
     domain = TextDomain()
-    team = Team(StepGenerator(model or ScriptedModel(script), domain), verifiers=(HashVerifier(),))
+    generator = StepGenerator(model or ScriptedModel(script), domain)
+    evaluators = {action: HashEvaluator() for action in EVALUATE}
+    team = Team(
+        generator, verifiers=(HashVerifier(),), others={"discriminator": generator}, evaluators=evaluators
+    )
+    chosen = runnable(scheme, SMALL.get(scheme, {}) if params is None else params)
     setup = Setup(
         domain=domain,
         team=team,
-        strategy=lambda: make_strategy(scheme, params or {}, seed),
+        strategy=lambda: make_strategy(scheme, chosen, seed),
         store=store,
         budget=budget or Budget(model_calls=12),
         spec=RunSpec(run, "text", scheme, {}, seed),
         mode=mode,
         wave=wave,
+        complete=runnable,
     )
     return replace(setup, **changes)
+
+
+def runnable(scheme: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a scheme's parameters, completed for a model that only continues text."""
+    return {**get_scheme(scheme).raw, **params}
 
 
 def digest(store: SqlStore, run: str) -> dict[str, Any]:

@@ -41,7 +41,7 @@ async def search(folder: Path, calls: int) -> Written:
     path = folder / "store.db"
     store = SqlStore.open(path)
     async with checkpoint_saver(path) as saver:
-        setup = make_setup(store, script=long_search, budget=Budget(model_calls=calls), wave=8)
+        setup = make_setup(store, params={}, script=long_search, budget=Budget(model_calls=calls), wave=8)
         machine, host = build(setup, saver)
         runnable: Any = machine
         config: Any = {"configurable": {"thread_id": "1"}}

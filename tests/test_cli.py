@@ -224,16 +224,6 @@ def test_output_that_nobody_reads_is_no_traceback() -> None:
     assert done.stderr == ""
 
 
-def test_schemes(cli: Cli) -> None:
-    rows = cli("schemes", "--json").record
-    assert {"cot", "mcts", "beam"} <= {row["name"] for row in rows}
-    table = cli("schemes").out
-    assert all(row["name"] in table and row["paper"] in table for row in rows)
-    one = cli("schemes", "mcts")
-    assert all(p["name"] in one.out for p in cli("schemes", "mcts", "--json").record["parameters"])
-    assert "none" in one.out
-
-
 def test_doctor(cli: Cli) -> None:
     done = cli("doctor", "--model", f"scripted:{cli.script}")
     assert done.code == 0, done.out

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from thoughtgraph.graph.schemes import GROUP, Scheme, get_scheme
+
+from .search_world import World, run
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -48,6 +54,38 @@ def test_the_costs_are_the_stored_figures() -> None:
     assert f"{overhead['ms_per_thought']:.2f} ms a thought" in README
     assert f"{large['ms_per_thought']:.2f} ms a thought" in README
     assert f"{busy['mcts, rolling']:.0%} (mcts), {busy['best_of_n, rolling']:.0%} (best_of_n)" in README
+
+
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", CONTRIBUTING, flags=re.DOTALL)
+
+
+def searched(scheme: Scheme) -> None:
+    """Search with a scheme's default parameters, and see that it logs what its row says."""
+    trace = run(scheme.build({p.name: p.default for p in scheme.parameters}, 0), World(seed=3, refuting=0.2))
+    assert trace.answer is not None
+    assert trace.answer.text is not None
+    assert {operation.operator for operation in trace.state.operations} <= set(scheme.operators)
+
+
+def test_the_schemes_in_contributing_are_schemes(tmp_path: Path) -> None:
+    files = blocks("yaml")
+    assert len(files) == 2
+    for text in files:
+        file = tmp_path / "mine.yaml"
+        file.write_text(text)
+        searched(get_scheme(str(file)))
+    [code], [entry_point] = blocks("python"), blocks("toml")
+    names: dict[str, Any] = {}
+    exec(compile(code, "CONTRIBUTING.md", "exec"), names)  # noqa: S102 - the project's own text
+    [(name, value)] = tomllib.loads(entry_point)["project"]["entry-points"][GROUP].items()
+    scheme = names[value.partition(":")[2]]
+    assert isinstance(scheme, Scheme)
+    assert scheme.name == name
+    searched(scheme)
 
 
 def test_architecture_names_what_is_there() -> None:

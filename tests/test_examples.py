@@ -46,6 +46,11 @@ TELLING = {
         r'"event": "finished"',
     ],
     "09_langchain_model.py": [r"^answer 391: 100% of the votes", r"refuted: 17 \* 23 = 381 is wrong"],
+    "10_own_scheme.py": [
+        r"^patient_vote@[0-9a-f]{8}: UCT over steps",
+        r"^n=2: .+ \(solved\), \d+ calls, \d+ tokens$",
+        r"^n=6: .+ \(solved\), \d+ calls, \d+ tokens$",
+    ],
 }
 """For each example, patterns that its output must match."""
 
@@ -54,7 +59,7 @@ OFFLINE = ("04_own_agents.py", "09_langchain_model.py")
 
 
 def test_every_example_is_run_and_listed() -> None:
-    files = {path.name for path in EXAMPLES.iterdir() if path.suffix in (".py", ".sql")}
+    files = {path.name for path in EXAMPLES.iterdir() if path.suffix in (".py", ".sql", ".yaml")}
     assert {name for name in files if name.endswith(".py")} == set(TELLING)
     listed = set(re.findall(r"\(([\w.]+)\)", (EXAMPLES / "README.md").read_text(encoding="utf-8")))
     assert listed == files

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from searches import HashVerifier, digest, make_setup, scripted_steps
+from searches import HashVerifier, digest, make_setup, runnable, scripted_steps
 
 from thoughtgraph.agents.models.base import Generation, GenerationCall, Limits, Price
 from thoughtgraph.agents.models.latency import LatencyModel
@@ -24,11 +24,11 @@ from thoughtgraph.agents.team import Team
 from thoughtgraph.agents.verifier import StepScoreVerifier
 from thoughtgraph.graph.errors import AgentError, ModelError, ModelUnavailableError, UserError
 from thoughtgraph.graph.host import Setup
-from thoughtgraph.graph.ledger import RunSpec
+from thoughtgraph.graph.ledger import ModelCall, RunSpec
 from thoughtgraph.graph.machine import build
 from thoughtgraph.graph.records import Budget
-from thoughtgraph.graph.schemes import schemes
-from thoughtgraph.storage.read import list_units, unit_graph, unit_model_calls
+from thoughtgraph.graph.schemes import defaults, schemes
+from thoughtgraph.storage.read import list_units, nested_runs, unit_graph, unit_model_calls
 from thoughtgraph.storage.store import SqlStore
 from thoughtgraph.tasks.registry import load_task
 from thoughtgraph.tasks.runner import Drain, Runner
@@ -49,6 +49,16 @@ async def search_all(
         return await Runner(machine, host, TASK, setup.spec.id, {}, drain or Drain()).search_all(parallel)
     finally:
         host.shutdown()
+
+
+def calls_of(store: SqlStore, run: str) -> list[ModelCall]:
+    """Return all model calls of a run and of the runs inside its thoughts."""
+    return [
+        call
+        for each in (run, *nested_runs(store.database, run))
+        for unit in list_units(store.database, each)
+        for call in unit_model_calls(store.database, each, unit.problem.id)
+    ]
 
 
 def in_memory() -> SqlStore:
@@ -127,8 +137,7 @@ def test_no_budget_is_ever_exceeded(scheme: str, mode: Any, limits: dict[str, fl
     spent = {"tokens": paid.completion_tokens, "model_calls": paid.model_calls, "usd": paid.usd}
     for name, limit in budget.as_dict().items():
         assert spent[name] <= limit
-    [unit] = list_units(store.database, "r")
-    calls = unit_model_calls(store.database, "r", unit.problem.id)
+    calls = calls_of(store, "r")
     assert paid.model_calls == len(calls)
     assert paid.completion_tokens == sum(call.completion_tokens for call in calls)
     assert paid.usd == pytest.approx(sum(call.usd for call in calls))
@@ -201,7 +210,7 @@ async def test_a_failed_evaluation_is_recorded_with_its_reason_and_never_wins(
 ) -> None:
     store = in_memory()
     setup = make_setup(store, scheme, run="r")
-    await search_all(replace(setup, team=Team(setup.team.generator, verifiers=(verifier,))), ["question"], 1)
+    await search_all(replace(setup, team=replace(setup.team, verifiers=(verifier,))), ["question"], 1)
     [unit] = list_units(store.database, "r")
     graph = unit_graph(store.database, "r", unit.problem.id)
     judged = [e for found in graph.evaluations.values() for e in found]
@@ -211,11 +220,16 @@ async def test_a_failed_evaluation_is_recorded_with_its_reason_and_never_wins(
     reasons = {(e.error or "").split(" returned ")[-1].split(",")[0] for e in failed}
     if isinstance(verifier, Raising):
         assert reasons == {"ZeroDivisionError: a bug of the user's"}
-    elif unit.result is not None and unit.result.thought is not None and scheme != "self_consistency":
+    elif unit.result is not None and unit.result.thought is not None and chooses_by_scores(scheme):
         values = [e.value for e in graph.evaluations.get(unit.result.thought, ()) if e.value is not None]
         finished = [t for t in graph.thoughts.values() if t.terminal]
         scored = [t for t in finished if any(e.value is not None for e in graph.evaluations.get(t.id, ()))]
         assert values or not scored
+
+
+def chooses_by_scores(scheme: str) -> bool:
+    """Return whether a scheme cannot do without scores."""
+    return "scores" in schemes()[scheme].needs(runnable(scheme, defaults(scheme)))
 
 
 class Flaky(ScriptedModel):
@@ -238,8 +252,7 @@ class Flaky(ScriptedModel):
 async def test_failed_model_calls_are_recorded_and_the_search_goes_on(scheme: str) -> None:
     store = in_memory()
     [end] = await search_all(make_setup(store, scheme, run="r", model=Flaky()), ["question"], 1)
-    [unit] = list_units(store.database, "r")
-    calls = unit_model_calls(store.database, "r", unit.problem.id)
+    calls = calls_of(store, "r")
     assert end.usage.model_calls == len(calls)
     failed = [call for call in calls if call.error is not None]
     assert len(failed) == len(calls) // 3
@@ -267,7 +280,7 @@ class Greedy:
 
 async def test_an_agent_that_breaks_its_contract_fails_its_unit_by_name() -> None:
     store = in_memory()
-    setup = make_setup(store, run="r")
+    setup = make_setup(store, params={}, run="r")
     [end] = await search_all(replace(setup, team=Team(Greedy())), ["question"], 1)
     assert "'greedy' returned 5 proposals where 4 were asked" in str(end.error)
     [unit] = list_units(store.database, "r")

@@ -57,7 +57,7 @@ async def test_a_replay_of_nothing_is_refused(tmp_path: Path) -> None:
 def test_a_shipped_models_recommendation_gives_way_to_the_users_settings() -> None:
     plain = recommended(Settings(params={"widening": 9.0}, min_p=0.5))
     assert plain.params["widening"] == 9.0
-    assert plain.params["max_expansions"] == 16
+    assert plain.params["max_expansions"] == 32
     assert plain.min_p == 0.5
     assert recommended(Settings()).min_p == 0.0003
     other = Settings(model="hf:somewhere")
@@ -111,3 +111,8 @@ def test_nonsense_is_refused_in_one_line(options: dict[str, Any], tmp_path: Path
 def test_a_question_is_text(question: Any) -> None:
     with pytest.raises(UserError, match="is not text"):
         solve(question)
+
+
+def test_a_role_that_no_agent_of_the_scheme_plays_is_refused() -> None:
+    with pytest.raises(UserError, match=r"unknown role .* 'discrimnator'; did you mean 'discriminator'"):
+        solve("4 5 6 10", scheme="cot", agents={"discrimnator": "builtin:numbers"}, db=":memory:")

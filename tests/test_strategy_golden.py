@@ -206,5 +206,5 @@ def test_beam(select: Rule) -> None:
 
 def test_request_ids_are_their_content() -> None:
     requests, _ = beam(beams=4, width=2).ask(beam(beams=4, width=2).start(QUESTION), 1)
-    content = ("generate", ["root"], 4, 0, "step", True, None)
+    content = ("generate", ["root"], 4, 0, "step", True, None, "", "", 0, None)
     assert [request.id for request in requests] == [address("request", *content)]

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from thoughtgraph.graph.errors import UnknownNameError, UserError
-from thoughtgraph.graph.parameters import Parameter
 from thoughtgraph.graph.schemes import Scheme, defaults, get_scheme, make_strategy, schemes
+from thoughtgraph.graph.schemes.parameters import Parameter
 from thoughtgraph.graph.strategies.chains import cot
 
 PLUGIN = """
 from thoughtgraph.graph.schemes import Scheme, get_scheme
 from thoughtgraph.graph.strategies.chains import cot
 
-MINE = Scheme("mine", "one warm chain", "chain", "thought", "none", (), ("policy",), "none", "none",
+MINE = Scheme("mine", "chains", "one warm chain", "chain", "thought", "none", (), ("policy",), "none", "none",
               build=lambda values, seed: cot(temperature=0.5))
 WRONG = "no scheme"
 """
@@ -87,7 +87,7 @@ def test_names_that_do_not_exist() -> None:
 
 
 def test_a_scheme_without_parameters_says_so() -> None:
-    from thoughtgraph.graph.parameters import read_parameters
+    from thoughtgraph.graph.schemes.parameters import read_parameters
 
     with pytest.raises(UserError, match="has no parameters; leave out 'n'"):
         read_parameters("bare", (), {"n": 1})

@@ -161,4 +161,7 @@ def test_climbing_visits_every_ancestor_once_children_first(places: list[int], s
         tree.add(thought(f"t{i}", tree.thought[place % len(tree)].id))
     nodes = [start % len(tree) for start in starts]
     ancestors = {ancestor for node in nodes for ancestor in tree.path(node)}
-    assert list(tree.climb(nodes)) == sorted(ancestors, reverse=True)
+    climbed = list(tree.climb(nodes))
+    assert sorted(climbed) == sorted(ancestors)
+    place_of = {node: index for index, node in enumerate(climbed)}
+    assert all(place_of[node] < place_of[tree.parent[node]] for node in climbed if node)

@@ -21,6 +21,8 @@ DOMAIN = TextDomain()
         ("  New   York ", "new york"),
         ("NaN", "nan"),
         ("1e400000000", "1e400000000"),
+        ("1" * 28, "1" * 28),
+        ("1" * 40, "1" * 40),  # Decimal would round it
     ],
 )
 def test_canonical_answers(text: str, key: str) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
     from .agents.models.base import LanguageModel, ScoringModel
-    from .agents.protocols import Critic, Generator, ToolUser, Verifier
+    from .agents.protocols import Critic, Evaluator, Generator, ToolUser, Verifier
     from .graph.machine import Machine
     from .graph.view import ReasoningGraph
     from .storage.store import SqlStore
@@ -45,12 +45,18 @@ class Options(TypedDict, total=False):
     """Where an `openai:` model is served."""
     scorer: str | ScoringModel
     """A step scorer: spec or object; default the shipped one for the shipped policy."""
+    agents: Mapping[str, str]
+    """Further models by role: `judge`, `discriminator`, or names of your own for schemes that choose among several."""
     critic: CriticName
     tools: bool
     """Whether agents may use the exact calculator; default True."""
     temperature: float
     min_p: float
     """In [0, 1]: share of the likeliest token below which none is drawn; default what the shipped model recommends, else 0."""
+    unique: bool
+    """Whether a model in this process draws next steps without replacement; default what the shipped model recommends, else no."""
+    step_tokens: int
+    """Upper bound on the tokens of one step; default what the shipped model recommends, else the task's own."""
     budget: Budget | Mapping[str, float]
     """Default 10,000 generated tokens."""
     mode: Literal["lockstep", "rolling"]
@@ -64,6 +70,10 @@ class Options(TypedDict, total=False):
     tool_users: tuple[ToolUser, ...]
     verifiers: tuple[Verifier, ...]
     critics: tuple[Critic, ...]
+    others: Mapping[str, Generator]
+    """Generators by name, for schemes that ask for further agents."""
+    evaluators: Mapping[str, Evaluator]
+    """Who answers a scheme's evaluation requests, by action (`value`, `vote`, `compare`, …), beside or in place of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +218,7 @@ def configure(
     values.pop("db", None)
     own = {
         name: values.pop(name)
-        for name in ("generator", "tool_users", "verifiers", "critics")
+        for name in ("generator", "tool_users", "verifiers", "critics", "others", "evaluators")
         if name in values
     }
     for name in ("model", "scorer"):

@@ -15,8 +15,14 @@ class Advice:
 
     min_p: float
     """See `Sampling.min_p`."""
+    step_tokens: int
+    """Tokens that no step of it exceeds."""
+    unique: bool
+    """Whether it draws next steps without replacement."""
     schemes: Mapping[str, Mapping[str, Any]]
     """Parameters by scheme."""
+    agents: Mapping[str, Mapping[str, str]]
+    """Specs of further models by role, by scheme."""
 
 
 def builtin_advice(spec: str) -> Advice | None:
@@ -26,4 +32,6 @@ def builtin_advice(spec: str) -> Advice | None:
     if prefix != "builtin" or not path.is_file():
         return None
     values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return Advice(values["min_p"], values["schemes"])
+    return Advice(
+        values["min_p"], values["step_tokens"], values["unique"], values["schemes"], values.get("agents", {})
+    )

@@ -14,7 +14,10 @@ from ...graph.errors import ModelError
 from ...graph.ids import address
 
 Finish = Literal["stop", "end", "length", "filter"]
-"""Why a sample ended: a stop string, the model's own end, the token limit (truncated), a content filter (not an answer)."""
+"""Why a sample ended: a stop string, the model's own end, the token limit (truncated), a content filter (not an answer).
+
+`filter` also stands for samples that do not exist, see `GenerationCall.unique`.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +59,25 @@ class GenerationCall:
     seed: int = 0
     """Sample i draws from a generator seeded by (seed, first_sample + i), where the backend lets us."""
     first_sample: int = 0
+    unique: bool = False
+    """Whether the samples are drawn without replacement: no two have the same text, surrounding white space aside.
+
+    They come in the order of their draws, so the first of n is distributed like an ordinary sample. At temperature 0 it is the greedy one, then
+    come those that differ from it at the least loss. Where fewer exist, or further ones would cost more than `n` times `max_tokens`, empty
+    samples with finish `filter` stand for the rest. For models that say so, see `LanguageModel`; the others refuse.
+    """
+    avoid: tuple[str, ...] = ()
+    """With `unique`: texts, without the stop string, that are not drawn either."""
+
+    def __post_init__(self) -> None:
+        if self.avoid and not self.unique:
+            raise ValueError("texts are avoided in calls with unique=True only")
 
     def id(self, model: str) -> str:
         """Return the content address of the call to the model of this name."""
         prompt = self.prompt if isinstance(self.prompt, str) else [[m.role, m.content] for m in self.prompt]
         s = self.sampling
+        distinct = ("unique", self.avoid) if self.unique else ()
         return address(
             "call",
             model,
@@ -73,6 +90,7 @@ class GenerationCall:
             s.top_p,
             s.min_p,
             s.stop,
+            *distinct,
         )
 
 
@@ -99,12 +117,15 @@ class Generation:
     samples: tuple[Sample, ...]
     """Exactly `n`, in sample order."""
     prompt_tokens: int
+    """Tokens read, but not generated. With `unique` this counts what is read more than once, and the texts avoided."""
     prompt_token_ids: tuple[int, ...] | None = None
+    extra_tokens: int = 0
+    """Tokens generated for what is in no sample (≥ 0): with `unique`, second spellings of one text."""
 
     @property
     def completion_tokens(self) -> int:
-        """Generated tokens over all samples."""
-        return sum(sample.tokens for sample in self.samples)
+        """Generated tokens: of all samples, each counted in full, and the extra ones."""
+        return sum(sample.tokens for sample in self.samples) + self.extra_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +179,8 @@ class LanguageModel(Protocol):
     @property
     def price(self) -> Price: ...
 
+    # An optional property `unique: bool` says whether it can draw without replacement, see `GenerationCall.unique`; without it, it cannot.
+
     async def generate(self, calls: Sequence[GenerationCall]) -> list[Generation | ModelError]:
         """Answer up to `limits.batch` calls; one result a call, in order, a failed one as its error.
 
@@ -165,6 +188,11 @@ class LanguageModel(Protocol):
             ModelUnavailableError: if no call to this model can succeed.
         """
         ...
+
+
+def draws_unique(model: LanguageModel) -> bool:
+    """Return whether a model can draw without replacement, see `GenerationCall.unique`."""
+    return bool(getattr(model, "unique", False))
 
 
 @runtime_checkable

@@ -29,6 +29,8 @@ def generation_to_json(generation: Generation) -> dict[str, Any]:
     value: dict[str, Any] = {"samples": samples, "prompt_tokens": generation.prompt_tokens}
     if generation.prompt_token_ids is not None:
         value["prompt_token_ids"] = list(generation.prompt_token_ids)
+    if generation.extra_tokens:
+        value["extra_tokens"] = generation.extra_tokens
     return value
 
 
@@ -43,6 +45,7 @@ def generation_from_json(value: Mapping[str, Any]) -> Generation:
             samples=tuple(_sample(row) for row in value["samples"]),
             prompt_tokens=int(value["prompt_tokens"]),
             prompt_token_ids=_ids(value.get("prompt_token_ids")),
+            extra_tokens=int(value.get("extra_tokens", 0)),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StoreError(f"a recorded generation is malformed ({error!r}); the record was altered") from error

@@ -5,6 +5,8 @@ Here each row draws one uniform number a token from a generator of its own, and 
 its distribution (inverse transform sampling). A row's tokens then depend on its prompt, parameters and seed alone, up
 to the rounding of the forward pass, which differs by about 1e-6 between batch shapes in float32: a token changes only
 if its uniform number falls that close to a boundary.
+
+Samples drawn without replacement share a row while they agree, see `Branch` and `distinct`.
 """
 
 from __future__ import annotations
@@ -13,16 +15,24 @@ import math
 import random
 import threading
 from collections.abc import Sequence
-from typing import Any
+from copy import copy
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from .base import Finish, Sampling
 from .detokenize import TextStream
+from .distinct import Exit, Node, Walker
+from .distributions import clear, pick, probabilities, quantile, shares, total
+from .kv_batch import Batch
+
+NOT_A_NUMBER = "the model's output is not a number (NaN); load it with dtype float32"
 
 _COMPACT = 8
 """Finished rows leave the batch once they are one in this many: copying the cache costs about one step's own copy."""
+_CELLS = 1 << 23
+"""Probabilities held at once while paths are measured: 64 MiB in float64, and a few copies."""
 
 
 class Row:
@@ -51,10 +61,15 @@ class Row:
     def done(self) -> bool:
         return self.finish is not None or self.error is not None
 
+    @property
+    def width(self) -> int:
+        """Rows of the batch that it may come to."""
+        return 1
+
     def take(self, token: int, logprob: float, ends: frozenset[int]) -> None:
         """Record the chosen token, and whether the sample ends with it."""
         if math.isnan(logprob):
-            self.error = "the model's output is not a number (NaN); load it with dtype float32"
+            self.error = NOT_A_NUMBER
             return
         self.ids.append(token)
         self.logprobs.append(min(0.0, logprob))
@@ -64,6 +79,70 @@ class Row:
             self.finish = "stop"
         elif len(self.ids) >= self.sampling.max_tokens:
             self.finish = "stop" if self.stream.finish() else "length"
+
+
+class Branch(Row):
+    """A prefix that one or more draws without replacement have in common; where their tokens differ it forks.
+
+    What it finds out about the sampling distribution goes into the trie. With finish `filter` there was nothing to draw where it began.
+
+    Args:
+        prompt: index of its prompt, which ends with the tokens of `start`.
+        sampling: see `Row`.
+        stream: its text, still empty.
+        start: where its walkers leave the trie.
+        walkers: at least one.
+
+    Attributes:
+        node: the prefix in the trie.
+        family: all branches that came of one, this one included.
+    """
+
+    __slots__ = ("family", "node", "walkers")
+
+    def __init__(
+        self, prompt: int, sampling: Sampling, stream: TextStream, start: Exit, walkers: Sequence[Walker]
+    ) -> None:
+        super().__init__(prompt, sampling, 0, stream)  # its walkers bring generators of their own
+        self.node = start.node
+        self.walkers = tuple(walkers)
+        self.family = [self]
+        for token, logprob in zip(start.ids, start.logprobs, strict=True):
+            self.take(token, logprob, frozenset())
+
+    @property
+    def width(self) -> int:
+        return len(self.walkers)
+
+    def split(self, tokens: Sequence[int]) -> list[Branch]:
+        """Let every walker follow its token ([walkers]); return a branch for each token, itself the first."""
+        groups: dict[int, list[Walker]] = {}
+        for walker, token in zip(self.walkers, tokens, strict=True):
+            groups.setdefault(token, []).append(walker)
+        branches = [self, *(self._fork() for _ in range(len(groups) - 1))]
+        node = self.node
+        for branch, (token, walkers) in zip(branches, groups.items(), strict=True):
+            branch.walkers = tuple(walkers)
+            branch.node = node.child(token)
+        return branches
+
+    def _fork(self) -> Branch:
+        fork = copy(self)
+        fork.ids, fork.logprobs = list(self.ids), list(self.logprobs)
+        fork.stream = copy(self.stream)
+        fork.stream.pieces = list(self.stream.pieces)
+        self.family.append(fork)
+        return fork
+
+
+class Path(NamedTuple):
+    """Tokens of a trie at all of whose prefixes the sampling distribution is to be known."""
+
+    prompt: int
+    """Index of the prompt that they continue."""
+    sampling: Sampling
+    ids: tuple[int, ...]
+    root: Node
 
 
 def decode(
@@ -80,85 +159,98 @@ def decode(
     Args:
         model: a transformers causal language model.
         prompts: ids of the distinct prompts, none empty.
-        rows: samples; those of one prompt share its prefill.
+        rows: samples; those of one prompt share its prefill. Branches may fork; forks are in their `family`.
         ends: ids of end tokens.
         pad: id to pad with.
         cancelled: once set, the rows are left unfinished.
     """
     with torch.inference_mode():
-        batch = _Batch(model, prompts, rows, pad)
+        batch = Batch(model, prompts, [row.prompt for row in rows], pad)
+        live = list(rows)
         while not cancelled.is_set():
-            tokens, logprobs = choose(batch.logits, batch.rows)
-            for row, token, logprob in zip(batch.rows, _listed(tokens), _listed(logprobs), strict=True):
-                if not row.done:
-                    row.take(token, logprob, ends)
-            if all(row.done for row in batch.rows):
+            steps = _compact(_advance(batch.logits, live, ends), len(live))
+            if not steps:
                 return
-            tokens = batch.compact(tokens)
-            batch.step(tokens)
+            batch.select([step.parent for step in steps])
+            batch.step(torch.tensor([[step.token] for step in steps], device=batch.logits.device))
+            live = [step.row for step in steps]
 
 
-class _Batch:
-    """The tensors of the rows in work.
+def measure(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    paths: Sequence[Path],
+    *,
+    pad: int,
+    batch: int,
+    cancelled: threading.Event,
+) -> None:
+    """Read the paths, without generating anything, and note in their tries what the sampling distribution gives the children on them.
 
-    Shapes: `logits` [R, V]; `mask` [R, length so far] or None while no row is padded; `positions` [R, 1].
+    Args:
+        model: a transformers causal language model.
+        prompts: ids of the distinct prompts, none empty.
+        paths: what to read.
+        pad: id to pad with.
+        batch: paths read together at most (≥ 1).
+        cancelled: once set, the rest is left unread.
     """
+    width = (max(len(path.ids) for path in paths) + 1) * model.config.get_text_config().vocab_size
+    size = max(1, min(batch, _CELLS // width))
+    with torch.inference_mode():
+        for start in range(0, len(paths), size):
+            if cancelled.is_set():
+                return
+            chunk = paths[start : start + size]
+            used = sorted({path.prompt for path in chunk})
+            rows = Batch(model, [prompts[i] for i in used], [used.index(path.prompt) for path in chunk], pad)
+            first = rows.logits[:, None]
+            ids = [path.ids for path in chunk]
+            logits = torch.cat([first, rows.read(ids, pad)], dim=1) if any(ids) else first
+            _measure(logits, chunk)
 
-    def __init__(self, model: Any, prompts: Sequence[Sequence[int]], rows: Sequence[Row], pad: int) -> None:
-        from transformers import DynamicCache
 
-        self.model = model
-        self.rows = list(rows)
-        device = model.device
-        width = max(map(len, prompts))
-        ids = [[pad] * (width - len(prompt)) + list(prompt) for prompt in prompts]
-        lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
-        padding = width - lengths[:, None]
-        columns = torch.arange(width, device=device)[None, :]
-        mask = (columns >= padding).long()
-        self.cache: Any = DynamicCache(config=model.config)
-        self.mask: Tensor | None = None if min(map(len, prompts)) == width else mask
-        logits = self._forward(torch.tensor(ids, device=device), (columns - padding).clamp(min=0))
-        index = torch.tensor([row.prompt for row in rows], device=device)
-        self.positions = lengths[:, None] - 1
-        self.logits = logits
-        if [row.prompt for row in rows] != list(range(len(prompts))):
-            self.logits = logits[index]
-            self._select(index)
+class _Step(NamedTuple):
+    """What a row of the batch goes on with."""
 
-    def step(self, tokens: Tensor) -> None:
-        """Feed one token a row ([R])."""
-        self.positions = self.positions + 1
-        if self.mask is not None:
-            self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.rows), 1)], dim=1)
-        self.logits = self._forward(tokens[:, None], self.positions)
+    parent: int
+    """The row's place so far."""
+    row: Row
+    token: int
+    """Of a finished row, any."""
 
-    def compact(self, tokens: Tensor) -> Tensor:
-        """Drop finished rows if there are enough of them; return the tokens ([R]) of the rows that stay."""
-        alive = [i for i, row in enumerate(self.rows) if not row.done]
-        if (len(self.rows) - len(alive)) * _COMPACT < len(self.rows):
-            return tokens
-        index = torch.tensor(alive, device=tokens.device)
-        self.rows = [self.rows[i] for i in alive]
-        self._select(index)
-        return tokens[index]
 
-    def _select(self, index: Tensor) -> None:
-        self.cache.batch_select_indices(index)
-        self.positions = self.positions[index]
-        self.mask = None if self.mask is None else self.mask[index]
+def _advance(logits: Tensor, rows: Sequence[Row], ends: frozenset[int]) -> list[_Step]:
+    """Have every row take its next token; return all, in order, then those that forked off."""
+    steps = [_Step(at, row, 0) for at, row in enumerate(rows)]
+    single = [at for at, row in enumerate(rows) if not row.done and not isinstance(row, Branch)]
+    if single:
+        tokens, logprobs = choose(_those(logits, single), [rows[at] for at in single])
+        for at, token, logprob in zip(single, _listed(tokens), _listed(logprobs), strict=True):
+            rows[at].take(token, logprob, ends)
+            steps[at] = _Step(at, rows[at], token)
+    shared = {at: row for at, row in enumerate(rows) if isinstance(row, Branch) and not row.done}
+    if shared:
+        split = _branch(_those(logits, list(shared)), list(shared.values()))
+        for at, branches in zip(shared, split, strict=True):
+            for branch, token in branches:
+                branch.take(token, branch.node.logprob, ends)
+                if branch is rows[at]:
+                    steps[at] = _Step(at, branch, token)
+                else:
+                    steps.append(_Step(at, branch, token))
+    return steps
 
-    def _forward(self, ids: Tensor, positions: Tensor) -> Tensor:
-        output = self.model(
-            input_ids=ids,
-            attention_mask=self.mask,
-            position_ids=positions,
-            past_key_values=self.cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        self.cache = output.past_key_values
-        return output.logits[:, -1].float()
+
+def _those(logits: Tensor, rows: Sequence[int]) -> Tensor:
+    return logits if len(rows) == len(logits) else logits[torch.tensor(rows, device=logits.device)]
+
+
+def _compact(steps: list[_Step], before: int) -> list[_Step]:
+    """Drop finished rows if there are enough of them, or if the batch changes anyway."""
+    alive = [step for step in steps if not step.row.done]
+    few = (len(steps) - len(alive)) * _COMPACT < len(steps)
+    return steps if alive and few and len(steps) == before else alive
 
 
 def choose(logits: Tensor, rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
@@ -169,45 +261,88 @@ def choose(logits: Tensor, rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
         rows: their sampling parameters; a row with temperature above 0 draws one uniform number.
     """
     tokens = logits.argmax(-1)
-    drawn = [i for i, row in enumerate(rows) if row.sampling.temperature > 0 and not row.done]
+    drawn = [i for i, row in enumerate(rows) if row.sampling.temperature > 0]
     if drawn:
+        chosen = _draw(_those(logits, drawn), [rows[i] for i in drawn])
         index = torch.tensor(drawn, device=logits.device)
-        chosen = _draw(logits if len(drawn) == len(rows) else logits[index], [rows[i] for i in drawn])
         tokens = chosen if len(drawn) == len(rows) else tokens.index_copy(0, index, chosen)
     logprobs = logits.log_softmax(-1).gather(1, tokens[:, None]).squeeze(1)
     return tokens, logprobs
 
 
 def _draw(logits: Tensor, rows: Sequence[Row]) -> Tensor:
-    exact = torch.float32 if logits.device.type == "mps" else torch.float64  # MPS has no float64
-    temperature = _column([row.sampling.temperature for row in rows], logits, exact)
-    min_p = [row.sampling.min_p for row in rows]
-    if max(min_p) > 0.0:
-        shares = (logits - logits.amax(-1, keepdim=True)).exp()
-        logits = logits.masked_fill(shares < _column(min_p, logits, logits.dtype), -torch.inf)
-    probabilities = (logits.to(exact) / temperature).softmax(-1)
-    top_p = [row.sampling.top_p for row in rows]
-    if min(top_p) < 1.0:
-        probabilities = _nucleus(probabilities, _column(top_p, logits, exact))
-    below = probabilities.cumsum(-1)
-    uniform = _column([row.uniform() for row in rows], logits, exact)
-    # right=True: the first token whose cumulative probability exceeds the draw, never one of probability 0
-    found = torch.searchsorted(below, uniform * below[:, -1:], right=True).squeeze(1)
-    return found.clamp(max=logits.shape[1] - 1)
+    drawn = probabilities(logits, [row.sampling for row in rows])
+    return quantile(drawn, [row.uniform() for row in rows])
 
 
-def _nucleus(probabilities: Tensor, top_p: Tensor) -> Tensor:
-    """Zero what lies outside the smallest set of likeliest tokens whose probability reaches `top_p`; rows at 1 stay.
+def _branch(logits: Tensor, branches: Sequence[Branch]) -> list[list[tuple[Branch, int]]]:
+    """Draw for all walkers and note in the trie what they found; return what each branch becomes, with the tokens, none if it cannot go on.
 
-    Nucleus sampling, Holtzman et al., arXiv 1904.09751, §3.1.
+    Args:
+        logits: [B, V], float32.
+        branches: B of them, not done.
     """
-    ordered, order = probabilities.sort(dim=-1, descending=True, stable=True)
-    outside = (ordered.cumsum(-1) - ordered >= top_p) & (top_p < 1)
-    return probabilities.masked_fill(torch.zeros_like(outside).scatter(1, order, outside), 0.0)
+    samplings = [branch.sampling for branch in branches]
+    nodes = [branch.node for branch in branches]
+    open_to = shares(logits, samplings)
+    clear(open_to, [tuple(node.children) for node in nodes])  # walkers are here to leave the trie
+    possible = _listed(open_to.amax(-1) != 0.0)  # NaN, which is not 0, is for `take` to report
+    owners = [i for i, branch in enumerate(branches) for _ in branch.walkers]
+    uniforms = [walker.uniform() for branch in branches for walker in branch.walkers]
+    drawn = iter(_listed(pick(open_to[owners], [samplings[i] for i in owners], uniforms)))
+    split: list[list[tuple[Branch, int]]] = []
+    for branch, able in zip(branches, possible, strict=True):
+        tokens = [next(drawn) for _ in branch.walkers]
+        if not able:  # rounding had left a token here that the sampling parameters now rule out
+            branch.finish = "filter"
+        split.append(list(zip(branch.split(tokens), dict.fromkeys(tokens), strict=True)) if able else [])
+    _note(logits, open_to, nodes, [[token for _, token in pairs] for pairs in split], samplings)
+    return split
 
 
-def _column(values: Sequence[float], like: Tensor, dtype: torch.dtype) -> Tensor:
-    return torch.tensor(values, dtype=dtype, device=like.device)[:, None]
+def _measure(logits: Tensor, paths: Sequence[Path]) -> None:
+    """Note the children of all nodes on the paths; `logits` [R, 1 + longest, V] are those before and after each token."""
+    places: dict[int, tuple[int, int]] = {}
+    nodes: list[Node] = []
+    for row, path in enumerate(paths):
+        node = path.root
+        for depth in range(len(path.ids) + 1):
+            if id(node) not in places:
+                places[id(node)] = (row, depth)
+                nodes.append(node)
+            node = node.child(path.ids[depth]) if depth < len(path.ids) else node
+    rows = [row for row, _ in places.values()]
+    found = logits[rows, [depth for _, depth in places.values()]]
+    samplings = [paths[row].sampling for row in rows]
+    _note(found, shares(found, samplings), nodes, [tuple(node.children) for node in nodes], samplings)
+
+
+def _note(
+    logits: Tensor,
+    open_to: Tensor,
+    nodes: Sequence[Node],
+    tokens: Sequence[Sequence[int]],
+    samplings: Sequence[Sampling],
+) -> None:
+    """Note in the trie the shares of these children of the nodes, and of the rest; `open_to` is used up.
+
+    Args:
+        logits: [N, V], float32.
+        open_to: [N, V], shares, those of further children zeroed.
+        nodes: N of them.
+        tokens: of each node's children in question.
+        samplings: of each node.
+    """
+    rows = [i for i, children in enumerate(tokens) for _ in children]
+    columns = [token for children in tokens for token in children]
+    own = _listed(open_to[rows, columns])
+    logprobs = _listed(logits.log_softmax(-1)[rows, columns])
+    clear(open_to, tokens)
+    for i, token, share, logprob in zip(rows, columns, own, logprobs, strict=True):
+        child = nodes[i].child(token)
+        child.share, child.logprob = share, logprob
+    for node, rest in zip(nodes, _listed(total(open_to, samplings)), strict=True):
+        node.rest = rest[0]
 
 
 def _listed(values: Tensor) -> list[Any]:

@@ -9,14 +9,13 @@ All samples of all calls of a batch are decoded together, and each is reproducib
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ...graph.errors import ModelError, ModelUnavailableError
-from ...graph.ids import derive_seed
 from .base import Generation, GenerationCall, Limits, Message, Price, Sample
 from .detokenize import Decode, TextStream
 from .local import (
@@ -32,18 +31,10 @@ from .local import (
 
 if TYPE_CHECKING:
     from .decoding import Row
+    from .draws import Draws, Pending
 
 _REMEMBERED = 1 << 16
 """Short runs of tokens whose text is remembered."""
-
-
-class _Job(NamedTuple):
-    """One sample to be made."""
-
-    call: GenerationCall
-    sample: int
-    ids: tuple[int, ...]
-    """Of the prompt."""
 
 
 class HFModel:
@@ -101,6 +92,11 @@ class HFModel:
         return self._name
 
     @property
+    def unique(self) -> bool:
+        """It can draw without replacement."""
+        return True
+
+    @property
     def chat(self) -> bool:
         return self._chat
 
@@ -126,43 +122,73 @@ class HFModel:
         """Answer the calls, off the event loop.
 
         A prompt that is empty or longer than the context is that call's `ModelError`; `max_tokens` beyond the context
-        ends a sample with `length`.
+        ends a sample with `length`. Of calls with `unique`, `draws.DistinctDraws` says what they cost.
         """
         return await self._worker.run(lambda cancelled: self._generate(calls, cancelled))
 
     def _generate(
         self, calls: Sequence[GenerationCall], cancelled: threading.Event
     ) -> list[Generation | ModelError]:
-        encoded = [self._encode(call) for call in calls]
-        jobs = [
-            _Job(call, k, ids)
-            for call, ids in zip(calls, encoded, strict=True)
-            if isinstance(ids, tuple)
-            for k in range(call.n)
-        ]
-        samples: list[Sample | ModelError] = []
-        for start in range(0, len(jobs), self._batch):
-            samples += self._decode_jobs(jobs[start : start + self._batch], cancelled)
-        rest = iter(samples)
-        return [
-            self._collect(ids, [next(rest) for _ in range(call.n)]) if isinstance(ids, tuple) else ids
-            for call, ids in zip(calls, encoded, strict=True)
-        ]
+        draws = [self._begin(call) for call in calls]
+        begun = [one for one in draws if not isinstance(one, ModelError)]
+        self._measure(begun, cancelled)
+        while pending := [row for one in begun for row in one.pending(self._batch)]:
+            for chunk in _chunks(pending, self._batch):
+                if not cancelled.is_set():
+                    self._decode_rows(chunk, cancelled)
+        return [one if isinstance(one, ModelError) else one.result() for one in draws]
 
-    def _decode_jobs(self, jobs: Sequence[_Job], cancelled: threading.Event) -> list[Sample | ModelError]:
-        from .decoding import Row, decode
+    def _begin(self, call: GenerationCall) -> Draws | ModelError:
+        from .draws import DistinctDraws, IndependentDraws, Order
+
+        ids = self._encode(call)
+        if isinstance(ids, ModelError):
+            return ids
+        sampling = call.sampling
+        if self._context is not None and len(ids) + sampling.max_tokens > self._context:
+            sampling = replace(sampling, max_tokens=self._context - len(ids))
+        order = Order(
+            self._name,
+            call,
+            ids,
+            sampling,
+            lambda: TextStream(self._decode, ids, sampling.stop),
+            self._sample,
+        )
+        if call.unique:
+            return DistinctDraws(order, self._spellings(call), self._ends)
+        return IndependentDraws(order)
+
+    def _spellings(self, call: GenerationCall) -> Iterator[tuple[int, ...]]:
+        """Yield the tokens in which a sample may give the texts to be avoided, as the tokenizer would write them."""
+        for text in call.avoid:
+            for stop in call.sampling.stop:
+                yield tuple(self._tokenizer.encode(text + stop, add_special_tokens=False))
+            plain = tuple(self._tokenizer.encode(text, add_special_tokens=False))
+            yield from ((*plain, end) for end in self._ends)
+
+    def _measure(self, draws: Sequence[Draws], cancelled: threading.Event) -> None:
+        from .decoding import measure
 
         prompts: dict[tuple[int, ...], int] = {}
-        rows: list[Row] = []
-        for job in jobs:
-            prompt = prompts.setdefault(job.ids, len(prompts))
-            sampling = job.call.sampling
-            if self._context is not None and len(job.ids) + sampling.max_tokens > self._context:
-                sampling = replace(sampling, max_tokens=self._context - len(job.ids))
-            seed = derive_seed(job.call.seed, job.call.first_sample + job.sample)
-            rows.append(Row(prompt, sampling, seed, TextStream(self._decode, job.ids, sampling.stop)))
+        paths = [
+            path._replace(prompt=prompts.setdefault(one.prompt, len(prompts)))
+            for one in draws
+            for path in one.paths()
+        ]
+        if paths:
+            measure(self._model, list(prompts), paths, pad=self._pad, batch=self._batch, cancelled=cancelled)
+        for one in draws:
+            one.measured()
+
+    def _decode_rows(self, pending: Sequence[Pending], cancelled: threading.Event) -> None:
+        from .decoding import decode
+
+        prompts: dict[tuple[int, ...], int] = {}
+        for prompt, row in pending:
+            row.prompt = prompts.setdefault(prompt, len(prompts))
+        rows = [row for _, row in pending]
         decode(self._model, list(prompts), rows, ends=self._ends, pad=self._pad, cancelled=cancelled)
-        return [self._sample(row) for row in rows]
 
     def _sample(self, row: Row) -> Sample | ModelError:
         if row.finish is None:
@@ -173,13 +199,6 @@ class HFModel:
         return Sample(
             row.stream.text, row.finish, len(row.ids), tuple(row.ids), tuple(row.logprobs), tuple(pieces)
         )
-
-    def _collect(
-        self, ids: tuple[int, ...], samples: Sequence[Sample | ModelError]
-    ) -> Generation | ModelError:
-        failed = [sample for sample in samples if isinstance(sample, ModelError)]
-        good = tuple(sample for sample in samples if isinstance(sample, Sample))
-        return failed[0] if failed else Generation(good, len(ids), ids)
 
     def _encode(self, call: GenerationCall) -> tuple[int, ...] | ModelError:
         if isinstance(call.prompt, str):
@@ -208,6 +227,20 @@ class HFModel:
             return_dict=False,
         )
         return tuple(ids)
+
+
+def _chunks(pending: Sequence[Pending], most: int) -> Iterator[list[Pending]]:
+    """Split the rows into batches that do not outgrow `most` even when all of them fork."""
+    chunk: list[Pending] = []
+    width = 0
+    for one in pending:
+        if chunk and width + one.row.width > most:
+            yield chunk
+            chunk, width = [], 0
+        chunk.append(one)
+        width += one.row.width
+    if chunk:
+        yield chunk
 
 
 def _identity(name: str | None, source: str, folder: Path | None, model: Any) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from ...graph.errors import ModelError
 from ...graph.ids import derive_rng
-from .base import Generation, GenerationCall, LanguageModel, Limits, Price
+from .base import Generation, GenerationCall, LanguageModel, Limits, Price, draws_unique
 
 
 class LatencyModel:
@@ -31,6 +31,7 @@ class LatencyModel:
 
     Attributes:
         busy_s: slot-seconds spent answering so far.
+        peak: most calls that were being answered at the same time.
     """
 
     def __init__(
@@ -47,6 +48,8 @@ class LatencyModel:
         self._first: float | None = None
         self._last = 0.0
         self.busy_s = 0.0
+        self.peak = 0
+        self._answering = 0
 
     @property
     def name(self) -> str:
@@ -55,6 +58,10 @@ class LatencyModel:
     @property
     def chat(self) -> bool:
         return self._inner.chat
+
+    @property
+    def unique(self) -> bool:
+        return draws_unique(self._inner)
 
     @property
     def limits(self) -> Limits:
@@ -83,10 +90,13 @@ class LatencyModel:
         async with self._free:
             start = time.perf_counter()
             self._first = start if self._first is None else self._first
+            self._answering += 1
+            self.peak = max(self.peak, self._answering)
             try:
                 await asyncio.sleep(self.delay(call))
                 [result] = await self._inner.generate([call])
                 return result
             finally:
+                self._answering -= 1
                 self._last = time.perf_counter()
                 self.busy_s += self._last - start

@@ -17,16 +17,23 @@ class ReplayModel:
             the first is this model's own name, so thoughts get the addresses they had.
         recorded: generations by call id (`GenerationCall.id(name)`); any mapping, one that reads a store lazily too.
         chat: whether the recorded model took chat turns.
+        unique: whether it drew without replacement.
     """
 
     def __init__(
-        self, names: str | Sequence[str], recorded: Mapping[str, Generation], *, chat: bool = False
+        self,
+        names: str | Sequence[str],
+        recorded: Mapping[str, Generation],
+        *,
+        chat: bool = False,
+        unique: bool = False,
     ) -> None:
         self._names = (names,) if isinstance(names, str) else tuple(names)
         if not self._names:
             raise ValueError("a replay needs the name of the recorded model")
         self._recorded = recorded
         self._chat = chat
+        self._unique = unique
 
     @property
     def name(self) -> str:
@@ -35,6 +42,10 @@ class ReplayModel:
     @property
     def chat(self) -> bool:
         return self._chat
+
+    @property
+    def unique(self) -> bool:
+        return self._unique
 
     @property
     def limits(self) -> Limits:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...graph.errors import ModelError, ModelUnavailableError
-from .base import Generation, GenerationCall, LanguageModel, Limits, ScoringModel, Trace
+from .base import Generation, GenerationCall, LanguageModel, Limits, ScoringModel, Trace, draws_unique
 
 _MAX_TURNS = 16
 """Turns of the event loop a lane waits at most while requests keep coming."""
@@ -60,6 +60,8 @@ class Scheduler:
             ModelError: if this call failed, or the model broke its contract.
             ModelUnavailableError: if no call to this model can succeed.
         """
+        if call.unique and not draws_unique(model):
+            raise ModelError(f"{model.name} cannot draw without replacement; leave out unique")
         lane = self._lanes.get(id(model)) or self._open(model, model.generate, _check_generation)
         return await lane.ask(call, call.n, group)
 

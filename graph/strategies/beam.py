@@ -4,10 +4,14 @@ With N beams and width M (the fan-out, not the number kept): sample N first step
 continuations of each, which is N candidates again; and so on for at most `max_steps` rounds, the first one counted. Then the answer
 is voted on by the finished solutions, weighted by their scores.
 
+With a *lookahead* of k steps, a candidate's score is the one at the end of k further steps drawn greedily; see `judges.Rollouts`. A round then
+costs N · (k + 1) steps, and k = 0 is beam search. The paper sweeps M = 4 and M = √N, with k = 3 for both and k = 1 for M = √N.
+
 The paper leaves open what becomes of a solution that is finished before the others. We read it as search-and-learn does: a finished
 candidate is collected, whatever its score, and takes no place in the beam; the search ends when N samples are finished, when nothing
 is left to continue, or after the last round. Unlike there, beams are not duplicated when fewer than N // M are left, so nothing is
-voted on twice, and equal samples of one request are one candidate whose count weighs in the vote.
+voted on twice, and equal samples of one request are one candidate whose count weighs in the vote. A solution that only a lookahead came to has
+its vote, and does not count towards the end.
 
 Candidates are ranked by the aggregated step scores of their path (Snell: the last one); unscored ones come after all scored ones,
 refuted ones never; equals go in the order of their requests, then of their samples. A round ends when all its requests are told, so
@@ -16,79 +20,47 @@ the result does not depend on the order in which they come.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from ..records import Operator, Request
+from ..records import Operator
 from .evaluation import Stop
 from .expansion import Sampler
-from .parts import Pick, TreeState
+from .judges import Judge, PathScores, Rollouts
+from .parts import TreeState
+from .rounds import Level, Round, Rounds
 from .search import TreeSearch
-from .tree import REFUTED, ROOT, TERMINAL, Aggregation, Tree
+from .tree import REFUTED, ROOT, TERMINAL, Aggregation
 from .voting import Rule, finalizer
 
 
-@dataclass(slots=True)
-class Round:
-    """Where a beam search stands."""
-
-    number: int = 1
-    """The current round, from 1."""
-    beams: list[int] = field(default_factory=lambda: [ROOT])
-    """Thoughts continued in this round, best first; none once the search is over."""
-
-
 @dataclass(frozen=True, slots=True)
-class Levels:
-    """Selects the beams of the current round; when all are told, keeps the best candidates as the next."""
+class Best:
+    """Keeps the best N // M unfinished candidates of all places."""
 
     beams: int
     """N ≥ width."""
     width: int
     """M ≥ 1."""
-    max_steps: int
-    """Rounds, ≥ 1."""
-    aggregation: Aggregation
 
-    def start(self, tree: Tree) -> Round:
-        """See `Selector.start`."""
-        return Round()
+    def start(self) -> list[int]:
+        """See `Keeper.start`."""
+        return [ROOT]
 
-    def pick(self, state: TreeState[Round]) -> Pick | None:
-        """See `Selector.pick`."""
-        for node in state.memory.beams:
-            if node not in state.awaited and not self._done(state.tree, node):
-                return Pick((node,), self.beams if node == ROOT else self.width)
-        return None
+    def samples(self, number: int) -> int:
+        """See `Keeper.samples`: N in the first round, M later."""
+        return self.beams if number == 1 else self.width
 
-    def told(self, state: TreeState[Round], request: Request, grown: Sequence[int]) -> None:
-        """See `Selector.told`."""
-        round_ = state.memory
-        while round_.beams and all(self._done(state.tree, node) for node in round_.beams):
-            self._advance(state)
-
-    def refresh(self, state: TreeState[Round], node: int) -> None:
-        """See `Selector.refresh`; there is nothing to keep."""
-
-    def _done(self, tree: Tree, node: int) -> bool:
-        return tree.expansions[node] > 0 or tree.has(node, REFUTED)
-
-    def _advance(self, state: TreeState[Round]) -> None:
-        tree, round_ = state.tree, state.memory
-        candidates = [
-            child
-            for beam in round_.beams
-            for child in tree.children(beam)
-            if not tree.has(child, TERMINAL | REFUTED)
-        ]
-        finished = sum(tree.count[node] for node in tree.terminals if not tree.has(node, REFUTED))
-        over = finished >= self.beams or round_.number >= self.max_steps
-        candidates.sort(key=lambda node: _merit(tree.path_score(node, self.aggregation)))
-        places = 0 if over else self.beams // self.width
-        for node in () if over else candidates[places:]:
-            state.note(Operator.PRUNE, (node,), reason="beam", score=tree.score(node))
-        round_.beams = candidates[:places]
-        round_.number += 1
+    def keep(self, state: TreeState[Round], level: Level) -> list[int]:
+        """See `Keeper.keep`."""
+        tree = state.tree
+        finished = sum(count for node, count in state.memory.finished if not tree.has(node, REFUTED))
+        if level.final or finished >= self.beams:
+            return []
+        ranked = level.ranked([node for node in level.candidates() if not tree.has(node, TERMINAL)])
+        places = self.beams // self.width
+        for node in ranked[places:]:
+            state.note(Operator.PRUNE, (node,), reason="beam", score=level.merits[node])
+        return ranked[:places]
 
 
 def beam(
@@ -99,17 +71,18 @@ def beam(
     aggregation: Aggregation = "last",
     temperature: float | None = None,
     stop_score: float | None = None,
+    merge_states: bool = False,
+    lookahead: int = 0,
+    repeats: int = 1,
+    name: str = "beam",
 ) -> TreeSearch[Round]:
-    """Return beam search with N = `beams` and M = `width`."""
+    """Return beam search with N = `beams`, M = `width` and k = `lookahead`."""
+    judge: Judge = Rollouts(lookahead, aggregation) if lookahead else PathScores(aggregation)
     return TreeSearch(
-        "beam",
-        Levels(beams, width, max_steps, aggregation),
-        Sampler(width, temperature=temperature),
+        name,
+        Rounds(Best(beams, width), judge, max_steps, repeats, temperature),
+        Sampler(width, temperature=temperature, merge=True),
         finalizer(select, aggregation),
         stop=Stop(stop_score),
+        merge_states=merge_states,
     )
-
-
-def _merit(score: float | None) -> tuple[bool, float]:
-    """Sort key, best first; sorting is stable, so equals keep their order."""
-    return (score is None, -(score or 0.0))

@@ -45,18 +45,19 @@ class FirstKnown:
 class Stop:
     """When a search has found what it looks for: a living solution whose evaluations of a kind average `score` or more.
 
-    The default kind is `outcome`: only a check of a finished solution ends a search early, not a model's opinion of a step.
+    The default kind is `outcome`: only a check of a finished solution ends a search early, not a model's opinion of a step. `score` is the
+    solution's own score, whatever kind gave it.
     """
 
     score: float | None = 1.0
     """In [0, 1]; None never stops early."""
-    kind: Kind = "outcome"
+    kind: Kind | Literal["score"] = "outcome"
 
     def found(self, tree: Tree, node: int) -> bool:
         """Return whether this terminal node ends the search; an evaluation that came later may revoke it."""
         if self.score is None or tree.has(node, REFUTED):
             return False
-        mean = tree.mean(node, self.kind)
+        mean = tree.score(node) if self.kind == "score" else tree.mean(node, self.kind)
         return mean is not None and mean >= self.score
 
 
@@ -72,12 +73,12 @@ def settle(tree: Tree, rule: EvaluationRule, nodes: set[int]) -> tuple[set[int],
     Returns:
         All nodes looked at, and those newly refuted, parents first.
     """
-    heap = list(nodes)
+    heap = [(tree.order(node), node) for node in nodes]
     heapify(heap)
     seen: set[int] = set()
     refuted: list[int] = []
     while heap:
-        node = heappop(heap)
+        _, node = heappop(heap)
         if node in seen:
             continue
         seen.add(node)
@@ -88,5 +89,5 @@ def settle(tree: Tree, rule: EvaluationRule, nodes: set[int]) -> tuple[set[int],
         tree.settle(node, rule.score(tree.verdicts(node)))
         if flipped or tree.tally(node) != tally:
             for child in tree.children(node):
-                heappush(heap, child)
+                heappush(heap, (tree.order(child), child))
     return seen, refuted

@@ -39,6 +39,7 @@ class Puct:
     * AlphaZero: c=1.25, base=19652, shift=1, total="children".
     * OpenR (arXiv 2410.09671): c=1.25, base=19652, shift=1, total="visits", `logprob` priors.
     * x1 (arXiv 2501.11223, App. C.1.2): c=1.25, base=19652, shift=0, total="visits-1", priors=False, with the N-weighted backup.
+      Its values lie in [-1, 1]: the code maps them to [0, 1], where ours are, and the paper's equation does not (`signed`).
     """
 
     c: float = 1.25
@@ -50,6 +51,8 @@ class Puct:
     """n: Σ_b N'_b over all children b of p, N'_p, or N'_p - 1."""
     priors: bool = True
     """Whether P_c is the prior; otherwise 1."""
+    signed: bool = False
+    """Whether Q' enters as 2 Q' - 1, in [-1, 1]."""
 
     def scores(self, tree: Tree, parent: int, children: Sequence[int]) -> list[float]:
         """See `Formula.scores`."""
@@ -65,7 +68,8 @@ class Puct:
         for child in children:
             prior = tree.prior[child] if self.priors else 1.0
             explored = 1 + tree.visits[child] + tree.pending[child]
-            scores.append(value_under_loss(tree, child, play) + factor * prior / explored)
+            value = value_under_loss(tree, child, play)
+            scores.append((2.0 * value - 1.0 if self.signed else value) + factor * prior / explored)
         return scores
 
 
@@ -73,22 +77,39 @@ class Puct:
 class Uct:
     """UCT (Kocsis & Szepesvári 2006): Q'_c + c · sqrt(ln N'_p / N'_c), with N' taken as 1 where it is 0.
 
-    As published elsewhere: rStar (arXiv 2408.06195) and rStar-Math (arXiv 2501.04519) c=2, LLaMA-Berry (arXiv 2410.02884) c=1.4,
-    ReST-MCTS* (arXiv 2406.03816) c=0.7·√2.
+    As published elsewhere, as the authors' code has it:
+
+    * rStar (arXiv 2408.06195): c=2, its selector draws among unvisited children first. LLaMA-Berry (arXiv 2410.02884): c=1.4.
+    * rStar-Math (arXiv 2501.04519): c=2, blank: an unvisited child scores 0, whatever its value.
+    * ReST-MCTS* (arXiv 2406.03816): c=0.7·√2, bonus=1: an unvisited child scores Q_c + 1.
+    * LATS (arXiv 2310.04406): c=√2, bonus=0: an unvisited child scores its value. The published code divides a value that is a mean already
+      by the visits once more (`twice`), so that often visited children look ever worse.
     """
 
     c: float = math.sqrt(2.0)
     """Exploration constant, ≥ 0."""
+    bonus: float | None = None
+    """What stands in for the second term where N'_c is 0; None: N'_c is taken as 1."""
+    blank: bool = False
+    """Whether a child with N'_c = 0 scores 0."""
+    twice: bool = False
+    """Whether the first term is Q'_c / N'_c."""
 
     def scores(self, tree: Tree, parent: int, children: Sequence[int]) -> list[float]:
         """See `Formula.scores`."""
         log = math.log(max(1, tree.visits[parent] + tree.pending[parent]))
         play = first_play(tree, parent)
-        return [
-            value_under_loss(tree, child, play)
-            + self.c * math.sqrt(log / max(1, tree.visits[child] + tree.pending[child]))
-            for child in children
-        ]
+        return [self._score(tree, child, log, play) for child in children]
+
+    def _score(self, tree: Tree, child: int, log: float, play: float) -> float:
+        visits = tree.visits[child] + tree.pending[child]
+        if self.blank and not visits:
+            return 0.0
+        value = value_under_loss(tree, child, play)
+        if self.bonus is not None and not visits:
+            return value + self.bonus
+        visits = max(1, visits)
+        return (value / visits if self.twice else value) + self.c * math.sqrt(log / visits)
 
 
 def first_play(tree: Tree, parent: int) -> float:

@@ -8,9 +8,9 @@ along the path to the root (`backup.py`). The descent follows a `Formula` (`form
   for (`widening` · √N; Coulom, "Computing Elo ratings of move patterns in the game of Go", 2007, §4.3, with exponent ½): it is sampled afresh, from
   where its samples ended.
 
-A node is *closed* when it is terminal, refuted, or expanded `max_expansions` times with all its children closed. Closed subtrees and those where
-every leaf is already under way are passed over, so no work is asked for twice, and a search whose root is closed is over: a puzzle
-without a solution ends, or spends its budget.
+A node is *closed* when it is terminal, refuted, or gets no more requests (it had `max_expansions`, or too many in a row brought nothing new) with
+all its children closed. Closed subtrees and those where every leaf is already under way are passed over, so no work is asked for twice, and a search
+whose root is closed is over: a puzzle without a solution ends, or spends its budget.
 
 A finished solution is never expanded; it ends the search if it satisfies the Stop (by default: it was checked, and right).
 """
@@ -20,15 +20,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from ..errors import UserError
-from ..records import Operator, Request
+from ..records import Operator, Outcome
 from .backup import MeanBackup, WeightedBackup
 from .evaluation import Stop
 from .expansion import Prior, Sampler
 from .formulas import Formula, Puct, Uct
-from .parts import Pick, TreeState
+from .parts import Pick, TreeState, plain
 from .search import TreeSearch
 from .tree import CLOSED, FREE, REFUTED, ROOT, TERMINAL, Tree
 from .voting import BestSolution, Rule, Vote
@@ -37,56 +37,101 @@ SelectorName = Literal["puct", "uct"]
 BackupName = Literal["mean", "weighted"]
 
 
+ROOT_PATIENCE = 8
+"""How much longer than others the root is tried: giving it up ends the search."""
+
+
 @dataclass(frozen=True, slots=True)
 class Descent:
     """Selects by descending from the root to the most attractive open leaf."""
 
     formula: Formula
     max_expansions: int = 3
-    """Requests that one thought may get, ≥ 1."""
+    """Requests for next steps that one thought may get, ≥ 1."""
     widening: float | None = None
     """Samples per square root of a thought's visits (> 0) up to which it is sampled again beside its children; None: only after them."""
+    patience: int = 24
+    """Requests in a row without a new living child after which a thought gets no more, ≥ 1, whatever `max_expansions` allows; the root is
+    given up after `ROOT_PATIENCE` times as many."""
+    max_depth: int | None = None
+    """Depth at which thoughts are not expanded any more, ≥ 1; None: the task's own limit."""
+    rolls: bool = False
+    """Whether chains below a thought that was not expanded yet are roll-outs, which a descent does not enter: the thought is a leaf."""
+    halts: bool = False
+    """Whether a descent may end at a finished thought, which leaves nothing to pick."""
 
     def start(self, tree: Tree) -> None:
         """See `Selector.start`; all it keeps are the flags CLOSED and FREE."""
 
-    def pick(self, state: TreeState[None]) -> Pick | None:
+    def pick(self, state: TreeState[Any]) -> Pick | None:
         """See `Selector.pick`."""
+        leaf = self.leaf(state)
+        return None if leaf is None else Pick((leaf,), None, state.tree.next_sample[leaf])
+
+    def leaf(self, state: TreeState[Any]) -> int | None:
+        """Return the thought that a descent ends at and that can be expanded now, or None."""
         tree, node = state.tree, ROOT
         if not tree.has(ROOT, FREE):
             return None
-        while free := [child for child in tree.children(node) if tree.has(child, FREE)]:
+        while not self._is_leaf(tree, node) and (ways := self._ways(tree, node)):
             if self._widens(tree, node) and node not in state.awaited:
                 break
-            scores = self.formula.scores(tree, node, free)
-            node = free[max(range(len(free)), key=scores.__getitem__)]
-        return Pick((node,), None, tree.next_sample[node])
+            node = self.best(tree, node, ways)
+        return None if tree.has(node, TERMINAL) else node
 
-    def told(self, state: TreeState[None], request: Request, grown: Sequence[int]) -> None:
+    def best(self, tree: Tree, parent: int, children: Sequence[int]) -> int:
+        """Return the most attractive of these children, the first of equals."""
+        scores = self.formula.scores(tree, parent, children)
+        return children[max(range(len(children)), key=scores.__getitem__)]
+
+    def expands(self, tree: Tree, node: int) -> bool:
+        """Return whether a thought may be expanded: it is unfinished, not refuted, not too deep, not given up."""
+        return not tree.has(node, TERMINAL | REFUTED) and not self._spent(tree, node)
+
+    def told(self, state: TreeState[Any], outcome: Outcome, grown: Sequence[int]) -> None:
         """See `Selector.told`; `refresh` has done it all."""
 
-    def refresh(self, state: TreeState[None], node: int) -> None:
+    def refresh(self, state: TreeState[Any], node: int) -> None:
         """See `Selector.refresh`."""
         tree = state.tree
         if tree.has(node, TERMINAL | REFUTED):
             tree.mark(node, CLOSED, True)
             tree.mark(node, FREE, False)
             return
-        is_open, is_free = False, False
-        for child in tree.children(node):
-            is_open = is_open or not tree.has(child, CLOSED)
-            is_free = is_free or tree.has(child, FREE)
-        busy = node in state.awaited
-        spent = tree.expansions[node] >= self.max_expansions
+        flags, is_open, is_free = tree.flags, False, False
+        for child in () if self._is_leaf(tree, node) else tree.children(node):
+            is_open = is_open or not flags[child] & CLOSED
+            is_free = is_free or flags[child] & FREE > 0
+        busy, spent = node in state.awaited, self._spent(tree, node)
         closed = spent and not busy and not is_open
         own = not busy and not spent and (not is_open or self._widens(tree, node))
         tree.mark(node, FREE, own or is_free)
         if tree.mark(node, CLOSED, closed) and closed and node != ROOT:
-            state.note(Operator.BACKTRACK, (node, tree.parent[node]), visits=tree.visits[node])
+            state.note(Operator.BACKTRACK, (node, tree.parent[node]), visits=plain(tree.visits[node]))
+
+    def _ways(self, tree: Tree, node: int) -> list[int]:
+        """Return the children that a descent may go on to."""
+        children = tree.children(node)
+        if not self.halts:
+            return [child for child in children if tree.has(child, FREE)]
+        return [
+            child for child in children if tree.flags[child] & (FREE | TERMINAL | REFUTED) in (FREE, TERMINAL)
+        ]
+
+    def _is_leaf(self, tree: Tree, node: int) -> bool:
+        """Return whether what is below a thought are roll-outs."""
+        return self.rolls and not tree.stepped(node)
+
+    def _spent(self, tree: Tree, node: int) -> bool:
+        """Return whether a thought gets no more requests."""
+        if self.max_depth is not None and tree.depth[node] >= self.max_depth:
+            return True
+        patience = self.patience if node != ROOT else ROOT_PATIENCE * self.patience
+        return tree.stepped(node) >= self.max_expansions or tree.barren[node] >= patience
 
     def _widens(self, tree: Tree, node: int) -> bool:
         """Return whether a thought's visits call for more samples of it."""
-        if self.widening is None or not 1 <= tree.expansions[node] < self.max_expansions:
+        if self.widening is None or not 1 <= tree.stepped(node) < self.max_expansions:
             return False
         return tree.next_sample[node] < self.widening * math.sqrt(tree.visits[node])
 
@@ -106,6 +151,7 @@ def mcts(
     temperature: float | None = None,
     heating: float = 0.0,
     stop_score: float | None = 1.0,
+    merge_states: bool = False,
 ) -> TreeSearch[None]:
     """Return Monte-Carlo tree search; `c` is 1.25 for PUCT and √2 for UCT unless given.
 
@@ -130,4 +176,5 @@ def mcts(
         BestSolution(None) if select == "best" else Vote(select == "weighted", None),
         backup=MeanBackup(count_refuted) if backup == "mean" else WeightedBackup(gamma, lr, count_refuted),
         stop=Stop(stop_score),
+        merge_states=merge_states,
     )

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from ..records import Operation, Operator, Outcome, Request, Thought
+from ..records import Horizon, Nested, Operation, Operator, Outcome, Request, Thought
 from .tree import ROOT, Tree
 
 M = TypeVar("M")
@@ -54,6 +54,8 @@ class TreeState(Generic[M]):
     """Requests asked and not told, oldest first."""
     awaited: dict[int, int] = field(default_factory=dict[int, int])
     """Pending requests by subject node, each ≥ 1."""
+    losses: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    """Nodes with a virtual loss for a pending request, children before parents, by the request's id."""
     parked: dict[str, list[tuple[Outcome, str]]] = field(default_factory=dict[str, list[tuple[Outcome, str]]])
     """Outcomes told before a thought they build on, with their requests' ids, by that thought's id."""
     found: set[int] = field(default_factory=set[int])
@@ -76,14 +78,30 @@ class TreeState(Generic[M]):
         self.operations.append(Operation(operator, ids, detail))
 
 
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """How a selector wants a pick worked on, where that is not up to the expander. The fields are those of `Request`."""
+
+    operator: Operator = Operator.GENERATE
+    action: str = ""
+    agent: str = ""
+    horizon: Horizon = "step"
+    distinct: bool = True
+    steps: int = 0
+    temperature: float | None = None
+    nested: Nested | None = None
+
+
 class Pick(NamedTuple):
     """What a selector wants worked on next."""
 
     subjects: tuple[int, ...]
-    """Nodes: one to continue, several to aggregate."""
+    """Nodes: one to continue, several to aggregate, to refine in view of, or to judge."""
     n: int | None = None
     """Samples, or None for as many as the expander usually asks for."""
     first_sample: int = 0
+    ask: Ask | None = None
+    """What is asked of them; None leaves it to the expander, and `n` must be given otherwise."""
 
 
 class Selector(Protocol[M]):
@@ -97,8 +115,11 @@ class Selector(Protocol[M]):
         """Return the most urgent work that is not under way, or None if there is none now."""
         ...
 
-    def told(self, state: TreeState[M], request: Request, grown: Sequence[int]) -> None:
-        """Learn that a request was told and which new nodes came of it; scores and statistics are up to date."""
+    def told(self, state: TreeState[M], outcome: Outcome, grown: Sequence[int]) -> None:
+        """Learn that a request was told and which new nodes came of it, in order; scores and statistics are up to date.
+
+        Samples that were merged into earlier nodes are in `outcome.thoughts` but not in `grown`; `state.tree.index` has their nodes.
+        """
         ...
 
     def refresh(self, state: TreeState[M], node: int) -> None:
@@ -140,7 +161,7 @@ class Backup(Protocol):
 class Finalizer(Protocol):
     """Which finished solution is the answer."""
 
-    def choose(self, tree: Tree, candidates: Sequence[int]) -> Choice:
+    def choose(self, state: TreeState[Any], candidates: Sequence[int]) -> Choice:
         """Choose among living solutions that have an answer (at least one), in the order they were told."""
         ...
 
@@ -149,3 +170,8 @@ def precedence(tree: Tree, node: int) -> tuple[int, int, str]:
     """Return the key by which equals are ordered, lowest first: sample index, depth, id. It ignores the order of arrival."""
     thought: Thought = tree.thought[node]
     return (thought.sample, thought.depth, thought.id)
+
+
+def plain(number: float) -> float:
+    """Return a whole number without its decimal point, for the record."""
+    return int(number) if number.is_integer() else number

@@ -13,7 +13,7 @@ from typing import Generic
 from ..errors import UserError
 from ..records import Answer, Operator, Outcome, Request, Thought
 from .evaluation import EvaluationRule, FirstKnown, Stop, settle
-from .parts import Backup, Choice, Expander, Finalizer, M, Selector, TreeState, precedence
+from .parts import Backup, Choice, Expander, Finalizer, M, Pick, Selector, TreeState, plain, precedence
 from .tree import FAILED, REFUTED, TERMINAL, Tree
 
 
@@ -28,6 +28,8 @@ class TreeSearch(Generic[M]):
     rule: EvaluationRule = field(default_factory=FirstKnown)
     backup: Backup | None = None
     stop: Stop = field(default_factory=lambda: Stop(None))
+    merge_states: bool = False
+    """Whether thoughts of one level that reach equal states share a node and its statistics."""
 
     def start(self, root: Thought) -> TreeState[M]:
         """See `Strategy.start`."""
@@ -47,17 +49,17 @@ class TreeSearch(Generic[M]):
             pick = self.selector.pick(state)
             if pick is None:
                 break
-            request = self.expander.request(state.tree, pick)
+            request = _asked(state.tree, pick) if pick.ask else self.expander.request(state.tree, pick)
             request_id = request.id
             state.pending[request_id] = request
             state.note(
                 Operator.SELECT,
                 pick.subjects,
                 request=request_id,
-                visits=state.tree.visits[pick.subjects[0]],
+                visits=plain(state.tree.visits[pick.subjects[0]]),
                 value=state.tree.value(pick.subjects[0]),
             )
-            self._await(state, pick.subjects, 1)
+            self._await(state, request_id, pick.subjects)
             requests.append(request)
         return requests, state
 
@@ -69,8 +71,7 @@ class TreeSearch(Generic[M]):
                 continue
             state.told.add(request_id)
             if state.pending.pop(request_id, None) is not None:
-                nodes = tuple(state.tree.index[subject] for subject in outcome.request.subjects)
-                self._await(state, nodes, -1)
+                self._arrive(state, request_id, outcome.request)
             queue = [(outcome, request_id)]
             while queue:
                 ready, ready_id = queue.pop()
@@ -104,7 +105,7 @@ class TreeSearch(Generic[M]):
         revision, choice = state.choice
         if revision != state.revision:
             candidates = sorted(state.found) or _candidates(state.tree)
-            choice = self.finalizer.choose(state.tree, candidates) if candidates else None
+            choice = self.finalizer.choose(state, candidates) if candidates else None
             state.choice = (state.revision, choice)
         if choice is not None and (choice.node, choice.rule, choice.unscored) != state.announced:
             state.announced = (choice.node, choice.rule, choice.unscored)
@@ -118,32 +119,49 @@ class TreeSearch(Generic[M]):
             )
         return choice
 
-    def _await(self, state: TreeState[M], nodes: tuple[int, ...], change: int) -> None:
-        """Put a virtual loss on the path of a request's subjects, or take it off again."""
+    def _await(self, state: TreeState[M], request_id: str, nodes: tuple[int, ...]) -> None:
+        """Put a virtual loss on a request's subjects and all above them."""
         for node in nodes:
-            waiting = state.awaited.pop(node, 0) + change
+            state.awaited[node] = state.awaited.get(node, 0) + 1
+        losses = state.losses[request_id] = list(state.tree.climb(nodes))
+        for node in losses:
+            state.tree.pending[node] += 1
+            self.selector.refresh(state, node)
+
+    def _arrive(self, state: TreeState[M], request_id: str, request: Request) -> None:
+        """Take the virtual losses of a request off again, from where they were put: nodes may have got more parents since."""
+        for subject in request.subjects:
+            node = state.tree.index[subject]
+            waiting = state.awaited.pop(node) - 1
             if waiting:
                 state.awaited[node] = waiting
-        for node in state.tree.climb(nodes):
-            state.tree.pending[node] += change
+        for node in state.losses.pop(request_id):
+            state.tree.pending[node] -= 1
             self.selector.refresh(state, node)
 
     def _absorb(self, state: TreeState[M], outcome: Outcome, request_id: str) -> None:
         tree, request = state.tree, outcome.request
         before = len(tree)
         subjects = {tree.index[subject] for subject in request.subjects}
-        touched = {tree.add(thought, merge=self.expander.merge) for thought in outcome.thoughts}
+        had = {subject: len(tree.children(subject)) for subject in subjects}
+        merge, states = self.expander.merge, self.merge_states
+        touched = {tree.add(thought, merge=merge, merge_states=states) for thought in outcome.thoughts}
         grown = range(before, len(tree))
         for evaluation in outcome.evaluations:
             node = tree.index[evaluation.thought]
             tree.judge(node, evaluation)
             touched.add(node)
-        if request.n:
+        if request.grows:
             for subject in subjects:
                 tree.expansions[subject] += 1
+                tree.rollouts[subject] += request.horizon == "answer"
                 tree.next_sample[subject] = max(tree.next_sample[subject], request.first_sample + request.n)
         settled, refuted = settle(tree, self.rule, touched)
-        for parent in {tree.parent[node] for node in touched if node}:
+        if request.grows and request.horizon == "step":
+            for subject, children in had.items():
+                lives = any(not tree.has(child, REFUTED) for child in tree.children(subject)[children:])
+                tree.barren[subject] = 0 if lives else tree.barren[subject] + 1
+        for parent in {parent for node in touched for parent in tree.parents(node)}:
             self.expander.grown(tree, parent)
         state.revision += 1
         self._log(state, outcome, request_id, sorted(touched), refuted)
@@ -154,8 +172,8 @@ class TreeSearch(Generic[M]):
             self.selector.refresh(state, node)
         if self.backup is not None and settled:
             top = tree.index[request.subjects[0]]
-            state.note(Operator.BACKPROPAGATE, (top,), visits=tree.visits[top], value=tree.value(top))
-        self.selector.told(state, request, grown)
+            state.note(Operator.BACKPROPAGATE, (top,), visits=plain(tree.visits[top]), value=tree.value(top))
+        self.selector.told(state, outcome, grown)
 
     def _track(self, state: TreeState[M], settled: set[int]) -> None:
         """Keep the best unfinished thought and the solutions that end the search."""
@@ -181,7 +199,7 @@ class TreeSearch(Generic[M]):
     ) -> None:
         tree, request = state.tree, outcome.request
         subjects = [tree.index[subject] for subject in request.subjects]
-        if request.n:
+        if request.grows:
             thoughts = len(outcome.thoughts)
             state.note(request.operator, subjects, request=request_id, thoughts=thoughts, error=outcome.error)
         if touched:
@@ -195,6 +213,26 @@ class TreeSearch(Generic[M]):
             )
         for node in refuted:
             state.note(Operator.PRUNE, (node,), reason="refuted")
+
+
+def _asked(tree: Tree, pick: Pick) -> Request:
+    """Return the request of a pick that says itself what is to be done."""
+    ask = pick.ask
+    assert ask is not None
+    assert pick.n is not None, "a pick with an ask says how many samples it wants"
+    return Request(
+        ask.operator,
+        tuple(tree.thought[node].id for node in pick.subjects),
+        pick.n,
+        pick.first_sample,
+        ask.horizon,
+        ask.distinct,
+        ask.temperature,
+        ask.action,
+        ask.agent,
+        ask.steps,
+        ask.nested,
+    )
 
 
 def _missing(tree: Tree, outcome: Outcome) -> str | None:

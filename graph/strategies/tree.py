@@ -1,11 +1,12 @@
 """The search tree as a struct of arrays, in the style of mctx: one dense integer per thought, one array per field.
 
 100,000 thoughts cost a few hundred bytes each beside their records, nothing recurses, and a node costs the same to add at any size
-and depth. Index 0 is the root; a parent's index is always lower than its children's, so ascending order visits parents first and
-descending order children first.
+and depth. Index 0 is the root.
 
-It is a graph: a thought may have several parents. All are kept; the first is the *primary* one, along which depth, step scores and
-statistics run.
+It is a graph: a thought may have several parents, by aggregation or because thoughts that reach equal states share a node. All are kept; the
+first is the *primary* one, along which depth and step scores run; statistics run along all. A node's *level* is one more than the highest
+level of its parents, so levels order the graph: parents before children. Only nodes of one level are merged, so nothing becomes its own
+ancestor.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ CLOSED = 32
 FREE = 64
 """A selector that descends from here finds a node to work on now. Set for an open node that awaits nothing."""
 
+_INDEX = (1 << 32) - 1
+"""The bits of `Tree.order` that hold the node itself."""
+
 Aggregation = Literal["last", "min", "prod", "mean"]
 """How step scores p_1..p_K of a path become one score: p_K, their minimum, their product, or their mean. Snell
 (arXiv 2408.03314) uses last, Lightman (arXiv 2305.20050) prod, Math-Shepherd (arXiv 2312.08935) min."""
@@ -58,6 +62,7 @@ class Tree:
     """Thoughts and their statistics. `n` below is the number of nodes; every array has shape (n,)."""
 
     __slots__ = (
+        "_by_state",
         "_by_text",
         "_children",
         "_kinds",
@@ -69,15 +74,18 @@ class Tree:
         "_score",
         "_step",
         "_value",
+        "barren",
         "count",
         "depth",
         "expansions",
         "flags",
         "index",
+        "level",
         "next_sample",
         "parent",
         "pending",
         "prior",
+        "rollouts",
         "terminals",
         "thought",
         "visits",
@@ -90,14 +98,16 @@ class Tree:
         self.index: dict[str, int] = {}
         """Node of each thought's id; several ids may share a node."""
         self.parent = array("i")
-        """Primary parent in [0, n), lower than the node itself; NO_PARENT for the root."""
+        """Primary parent in [0, n); NO_PARENT for the root."""
         self.depth = array("i")
         """Steps from the root along primary parents, ≥ 0."""
+        self.level = array("i")
+        """1 + the highest level of the parents; 0 for the root."""
         self.count = array("i")
         """Samples that gave this thought, ≥ 1, summed over merged thoughts: its multiplicity in a vote."""
-        self.visits = array("i")
-        """N ≥ 0, as the backup defines it."""
-        self.weight = array("i")
+        self.visits = array("d")
+        """N ≥ 0, as the backup defines it; a whole number where no node has several parents."""
+        self.weight = array("d")
         """Values behind the mean Q, ≥ 0, as the backup defines it."""
         self.prior = array("d")
         """P in [0, 1], from the expander; siblings sum to 1. 1 until assigned."""
@@ -105,6 +115,10 @@ class Tree:
         """Requests awaited at the node or below it, ≥ 0: the virtual losses on it."""
         self.expansions = array("i")
         """Requests for new thoughts that were told with this node among their subjects, ≥ 0."""
+        self.rollouts = array("i")
+        """How many of them asked for all steps to the answer, ≥ 0: roll-outs, which leave the node unexpanded."""
+        self.barren = array("i")
+        """Requests for its next steps in a row that brought no new living child, ≥ 0."""
         self.next_sample = array("i")
         """Index of the first sample not yet drawn from this node, ≥ 0."""
         self.flags = bytearray()
@@ -114,6 +128,7 @@ class Tree:
         self._children: list[list[int] | None] = []
         self._more_parents: dict[int, tuple[int, ...]] = {}
         self._by_text: dict[tuple[int, str], int] = {}
+        self._by_state: dict[tuple[int, str], int] = {}
         self._value = array("d")  # Q in [0, 1], or UNKNOWN
         self._score = array("d")  # own score in [0, 1], or UNKNOWN
         self._step = array("d")  # own step score in [0, 1], or UNKNOWN
@@ -128,12 +143,14 @@ class Tree:
     def __len__(self) -> int:
         return len(self.thought)
 
-    def add(self, thought: Thought, *, merge: bool = False) -> int:
+    def add(self, thought: Thought, *, merge: bool = False, merge_states: bool = False) -> int:
         """Add a thought and return its node; a thought that is known already changes nothing.
 
         Args:
             thought: its parents must be in the tree; () only for the first thought, the root.
             merge: let a thought share the node of a sibling with the same text and terminality, which then counts for both.
+            merge_states: let an unfinished thought share the node of any other of its level that reached the same state; the node
+                then has both as parents.
         """
         known = self.index.get(thought.id)
         if known is not None:
@@ -146,7 +163,26 @@ class Tree:
                 self.index[thought.id] = twin
                 self.count[twin] += thought.count
                 return twin
+        if merge_states and len(parents) == 1 and thought.state is not None and not thought.terminal:
+            twin = self._by_state.setdefault((self.level[primary] + 1, thought.state), len(self))
+            if twin < len(self):
+                self._join(twin, primary)
+                self.index[thought.id] = twin
+                self.count[twin] += thought.count
+                return twin
         return self._append(thought, parents, primary)
+
+    def _join(self, node: int, parent: int) -> None:
+        """Make a node a child of one more parent, of the level above it."""
+        parents = self.parents(node)
+        if parent in parents:
+            return
+        self._more_parents[node] = (*parents, parent)
+        siblings = self._children[parent]
+        if siblings is None:
+            self._children[parent] = [node]
+        else:
+            siblings.append(node)
 
     def _append(self, thought: Thought, parents: tuple[int, ...], primary: int) -> int:
         node = len(self)
@@ -154,9 +190,12 @@ class Tree:
         self.thought.append(thought)
         self.parent.append(primary)
         self.depth.append(self.depth[primary] + 1 if parents else 0)
+        self.level.append(1 + max((self.level[parent] for parent in parents), default=-1))
         self.count.append(thought.count)
-        for integers in (self.visits, self.weight, self.pending, self.expansions, self.next_sample):
+        for integers in (self.pending, self.expansions, self.rollouts, self.barren, self.next_sample):
             integers.append(0)
+        for statistics in (self.visits, self.weight):
+            statistics.append(0.0)
         self.prior.append(1.0)
         self.flags.append(TERMINAL if thought.terminal else FREE)
         for floats in (self._value, self._score, self._step):
@@ -190,6 +229,19 @@ class Tree:
             return _NONE
         return self._more_parents.get(node) or (self.parent[node],)
 
+    def share(self, node: int) -> float:
+        """Return the part of a node's statistics that counts for each of its parents: 1 / parents, so that nothing counts twice above."""
+        more = self._more_parents.get(node)
+        return 1.0 if more is None else 1.0 / len(more)
+
+    def order(self, node: int) -> int:
+        """Return a number by which nodes sort parents first."""
+        return (self.level[node] << 32) | node
+
+    def stepped(self, node: int) -> int:
+        """Return how often a node was expanded: its requests for new thoughts that were told, roll-outs left out."""
+        return self.expansions[node] - self.rollouts[node]
+
     def path(self, node: int) -> list[int]:
         """Return the nodes from the root to this one along primary parents."""
         nodes: list[int] = []
@@ -213,9 +265,10 @@ class Tree:
     def judge(self, node: int, evaluation: Evaluation) -> None:
         """Take one evaluation in; `settle` draws the conclusions.
 
-        A failed one leaves a flag and no number. A rule's 0 rules the thought out; its 1 says nothing more. Critiques are not for us.
+        A failed one leaves a flag and no number. A rule's 0 rules the thought out; its 1 says nothing more. The other kinds (texts,
+        preferences, agreement) are for the selector that asked for them.
         """
-        if evaluation.kind == "critique":
+        if evaluation.kind != "rule" and evaluation.kind not in self._kinds:
             return
         if evaluation.value is None:
             self.flags[node] |= FAILED
@@ -250,6 +303,8 @@ class Tree:
         parent = self.parent[node]
         if parent == NO_PARENT:
             return
+        if self.thought[node].whole:  # an attempt of its own: its path begins here
+            parent = ROOT
         known = step is not None
         lost = self.has(parent, TAINTED) or (not known and self.has(node, FAILED))
         self.mark(node, TAINTED, lost)
@@ -260,9 +315,9 @@ class Tree:
         self._path_count[node] = self._path_count[parent] + known
 
     def refresh_refuted(self, node: int) -> bool:
-        """Bring REFUTED up to date with the node's own verdict and its parents'; return whether it changed."""
+        """Bring REFUTED up to date with the node's own verdict and, unless it is a whole attempt, its parents'; return whether it changed."""
         refuted = self.has(node, RULED_OUT)
-        if not refuted and node != ROOT:
+        if not refuted and node != ROOT and not self.thought[node].whole:
             refuted = all(self.flags[parent] & REFUTED for parent in self.parents(node))
         return self.mark(node, REFUTED, refuted)
 
@@ -280,7 +335,7 @@ class Tree:
         """Return Q in [0, 1] as the backup left it, or None where no value was backed up."""
         return _known(self._value[node])
 
-    def set_value(self, node: int, value: float | None, visits: int, weight: int) -> None:
+    def set_value(self, node: int, value: float | None, visits: float, weight: float) -> None:
         """Set Q, N and the number of values behind Q; for backups."""
         self._value[node] = UNKNOWN if value is None else value
         self.visits[node] = visits
@@ -303,20 +358,25 @@ class Tree:
         return self._path_sum[node] / self._path_count[node]
 
     def climb(self, nodes: Iterable[int]) -> Iterator[int]:
-        """Yield these nodes and all their ancestors along primary parents, each once, children before parents."""
-        heap = [-node for node in set(nodes)]
+        """Yield these nodes and all their ancestors, each once, children before parents."""
+        heap = [-self.order(node) for node in set(nodes)]
         heapify(heap)
-        while len(heap) > 1:
-            node = -heappop(heap)
-            yield node
-            while heap and heap[0] == -node:
+        while heap:
+            key = heappop(heap)
+            while heap and heap[0] == key:
                 heappop(heap)
-            if node != ROOT:
-                heappush(heap, -self.parent[node])
-        node = -heap[0] if heap else NO_PARENT
-        while node != NO_PARENT:  # one path is left
+            node = -key & _INDEX
             yield node
+            if heap or node in self._more_parents:
+                for parent in self.parents(node):
+                    heappush(heap, -self.order(parent))
+                continue
             node = self.parent[node]
+            while node != NO_PARENT and node not in self._more_parents:  # one path is left
+                yield node
+                node = self.parent[node]
+            if node != NO_PARENT:
+                heap.append(-self.order(node))
 
 
 def _known(number: float) -> float | None:

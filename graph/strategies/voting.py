@@ -16,10 +16,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from ..records import Thought
 from .evaluation import solution_score
-from .parts import Choice, precedence
+from .parts import Choice, TreeState, precedence
 from .tree import Aggregation, Tree
 
 Rule = Literal["best", "majority", "weighted"]
@@ -36,12 +37,16 @@ class BestSolution:
 
     aggregation: Aggregation | None = "last"
     """How steps make a solution's score where no outcome does; None: the thought's own score, as the evaluation rule gives it."""
+    steps_only: bool = False
+    """Whether S is made of the steps' scores alone, whatever a check of the finished solution says: the choice of a process reward model."""
 
-    def choose(self, tree: Tree, candidates: Sequence[int]) -> Choice:
+    def choose(self, state: TreeState[Any], candidates: Sequence[int]) -> Choice:
         """See `Finalizer.choose`."""
-        node = min(candidates, key=lambda i: _rank(tree, i, self.aggregation))
-        unscored = sum(_score(tree, i, self.aggregation) is None for i in candidates)
-        return Choice(node, _score(tree, node, self.aggregation), "best", len(candidates), unscored)
+        tree = state.tree
+        node = min(candidates, key=lambda i: _rank(tree, i, self.aggregation, self.steps_only))
+        unscored = sum(_score(tree, i, self.aggregation, self.steps_only) is None for i in candidates)
+        score = _score(tree, node, self.aggregation, self.steps_only)
+        return Choice(node, score, "best", len(candidates), unscored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +61,18 @@ class Vote:
     weighted: bool = False
     aggregation: Aggregation | None = "last"
     """As for `BestSolution`."""
+    steps_only: bool = False
+    """As for `BestSolution`."""
 
-    def choose(self, tree: Tree, candidates: Sequence[int]) -> Choice:
+    def choose(self, state: TreeState[Any], candidates: Sequence[int]) -> Choice:
         """See `Finalizer.choose`."""
-        scores = {node: _score(tree, node, self.aggregation) for node in candidates}
+        tree = state.tree
+        scores = {node: _score(tree, node, self.aggregation, self.steps_only) for node in candidates}
         weigh = self.weighted and any(scores.values())
         ballots: dict[str, list[float]] = {}
         leaders: dict[str, int] = {}
-        for node in sorted(candidates, key=lambda i: _rank(tree, i, self.aggregation)):
-            key = _key(tree, node)
+        for node in sorted(candidates, key=lambda i: _rank(tree, i, self.aggregation, self.steps_only)):
+            key = answer_of(tree.thought[node])
             leaders.setdefault(key, node)
             weight = (scores[node] or 0.0) if weigh else 1.0
             ballots.setdefault(key, []).append(weight * tree.count[node])
@@ -79,22 +87,28 @@ class Vote:
         return Choice(leaders[winner], min(1.0, share), rule, len(candidates), unscored)
 
 
-def finalizer(rule: Rule, aggregation: Aggregation | None) -> BestSolution | Vote:
+def finalizer(
+    rule: Rule, aggregation: Aggregation | None, *, steps_only: bool = False
+) -> BestSolution | Vote:
     """Return the finalizer of this name."""
-    return BestSolution(aggregation) if rule == "best" else Vote(rule == "weighted", aggregation)
+    if rule == "best":
+        return BestSolution(aggregation, steps_only)
+    return Vote(rule == "weighted", aggregation, steps_only)
 
 
-def _key(tree: Tree, node: int) -> str:
-    thought = tree.thought[node]
+def answer_of(thought: Thought) -> str:
+    """Return what a finished thought is voted for by: the canonical form of its answer, or the answer where there is none."""
     return thought.key if thought.key is not None else thought.answer or ""
 
 
-def _score(tree: Tree, node: int, aggregation: Aggregation | None) -> float | None:
-    return tree.score(node) if aggregation is None else solution_score(tree, node, aggregation)
+def _score(tree: Tree, node: int, aggregation: Aggregation | None, steps_only: bool) -> float | None:
+    if aggregation is None:
+        return tree.score(node)
+    return tree.path_score(node, aggregation) if steps_only else solution_score(tree, node, aggregation)
 
 
-def _rank(tree: Tree, node: int, aggregation: Aggregation | None) -> Rank:
+def _rank(tree: Tree, node: int, aggregation: Aggregation | None, steps_only: bool) -> Rank:
     """Sort key, best first."""
-    score = _score(tree, node, aggregation)
+    score = _score(tree, node, aggregation, steps_only)
     quality = (score is None, -(score or 0.0), -(tree.value(node) or 0.0), -float(tree.visits[node]))
     return (*quality, precedence(tree, node))

@@ -12,7 +12,7 @@ import typer
 
 from .. import __version__
 from ..graph.errors import ThoughtGraphError
-from . import db, doctor, run, schemes, show, solve
+from . import compare, db, doctor, run, schemes, show, solve
 from .codes import EPILOG, ExitCode, code_of
 from .driving import RESUME_NOTE
 from .output import line, tell
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.command()(solve.solve)
 app.command()(run.run)
 app.command()(run.resume)
+app.command()(compare.compare)
 app.command()(show.show)
 app.command()(show.runs)
 app.command()(schemes.schemes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
@@ -64,8 +64,19 @@ class SearchOptions:
     base_url: Annotated[str | None, option("--base-url", help="Where an openai: model is served.")] = None
     scorer: Annotated[
         str,
-        option("--scorer", help="Step scorer; auto is the shipped one for the shipped model, none is none."),
+        option(
+            "--scorer",
+            help="Step scorer; auto: the shipped one for the shipped model; judge: the model judges steps; none.",
+        ),
     ] = DEFAULTS.scorer
+    agent: Annotated[
+        list[str] | None,
+        option(
+            "--agent",
+            metavar="ROLE=MODEL",
+            help="A further model: judge, discriminator, or an arm of ab_mcts; repeatable.",
+        ),
+    ] = None
     critic: Annotated[
         CriticName,
         option("--critic", help="value: the scorer judges states; prompted: the model criticises."),
@@ -134,6 +145,8 @@ class SearchOptions:
             "wave": self.wave,
             "seed": self.seed,
         }
+        if self.agent:
+            options["agents"] = read_params(self.agent, "--agent judge=openai:NAME")
         if self.base_url is not None:
             options["base_url"] = self.base_url
         if self.temperature is not None:
@@ -145,14 +158,15 @@ class SearchOptions:
         return options
 
 
-def with_search_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Give a command, whose first parameter is `SearchOptions`, their fields as options of its own."""
+def with_search_options(command: Callable[..., int], without: Container[str] = ()) -> Callable[..., int]:
+    """Give a command, whose first parameter is `SearchOptions`, their fields as options of its own, `without` some."""
     hints = get_type_hints(SearchOptions, include_extras=True)
-    names = [field.name for field in dataclasses.fields(SearchOptions)]
+    fields = [field for field in dataclasses.fields(SearchOptions) if field.name not in without]
+    names = [field.name for field in fields]
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
     shared = [
         inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name])
-        for f in dataclasses.fields(SearchOptions)
+        for f in fields
     ]
 
     def wrapped(**given: Any) -> int:
@@ -166,8 +180,8 @@ def with_search_options(command: Callable[..., int]) -> Callable[..., int]:
     return wrapped
 
 
-def read_params(pairs: Iterable[str]) -> dict[str, str]:
-    """Return NAME=VALUE pairs as a mapping; the scheme reads the values.
+def read_params(pairs: Iterable[str], example: str = "--param width=5") -> dict[str, str]:
+    """Return NAME=VALUE pairs as a mapping; who uses the values reads them.
 
     Raises:
         UserError: on a pair without a name or an equals sign, or a name given twice.
@@ -177,7 +191,7 @@ def read_params(pairs: Iterable[str]) -> dict[str, str]:
         name, equals, text = pair.partition("=")
         name = name.strip()
         if not (name and equals):
-            raise UserError(f"cannot read the parameter {pair!r}; write NAME=VALUE, such as --param width=5")
+            raise UserError(f"cannot read the parameter {pair!r}; write NAME=VALUE, such as {example}")
         if name in values:
             raise UserError(f"the parameter {name!r} is given twice; give it once")
         values[name] = text.strip()

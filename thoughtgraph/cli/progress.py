@@ -88,7 +88,10 @@ class TokenRate:
 class Bar(Silent):
     """A bar over the problems of a run: done, solved, tokens per second, time left."""
 
-    def __init__(self, total: int, done: int, solved: int, failed: int, rate: TokenRate) -> None:
+    def __init__(
+        self, total: int, done: int, solved: int, failed: int, rate: TokenRate, *, period: float = 120
+    ) -> None:
+        """Make a bar; the time left is estimated from the last `period` seconds."""
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -101,7 +104,7 @@ class Bar(Silent):
             TextColumn("left"),
             console=Console(stderr=True),
             transient=True,
-            speed_estimate_period=120,
+            speed_estimate_period=period,
         )
         self._task = self._progress.add_task("", total=total, completed=done, counts=self._counts())
 
@@ -123,7 +126,11 @@ class Bar(Silent):
         """Count tokens."""
         if event.get("event") == "updated":
             self._rate.update(event["problem"], event["usage"]["completion_tokens"])
-            self._progress.update(self._task, counts=self._counts())
+            self.redraw()
+
+    def redraw(self) -> None:
+        """Show the counts as they are now."""
+        self._progress.update(self._task, counts=self._counts())
 
     def _counts(self) -> str:
         failed = f", {self._failed} failed" if self._failed else ""

@@ -1,0 +1,159 @@
+"""From settings to a team: which model plays which part, with the user's own agents in place of ours where given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from ..agents.critic import PromptedCritic, ValueCritic
+from ..agents.evaluators import PromptedVerifier, evaluators_for
+from ..agents.generator import PromptedGenerator, StepGenerator
+from ..agents.models.base import LanguageModel, ScoringModel, draws_unique
+from ..agents.models.registry import load_model, load_scorer
+from ..agents.protocols import Critic, Evaluator, Generator, ToolUser, Verifier
+from ..agents.team import Team
+from ..agents.tool_user import EquationChecker
+from ..agents.verifier import OutcomeChecker, RuleVerifier, StepScoreVerifier
+from ..graph.domain import Domain
+from ..graph.errors import UserError
+from ..tools.calculator import CalculatorTool
+from .needs import ROLES
+from .settings import Settings
+
+Replay = Callable[[str], LanguageModel]
+"""Gives the model of a `replay:RUN` spec."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replacements:
+    """Agents and models of the user's own in place of ours; None keeps ours."""
+
+    model: LanguageModel | None = None
+    scorer: ScoringModel | None = None
+    generator: Generator | None = None
+    tool_users: tuple[ToolUser, ...] | None = None
+    verifiers: tuple[Verifier, ...] | None = None
+    critics: tuple[Critic, ...] | None = None
+    others: Mapping[str, Generator] | None = None
+    evaluators: Mapping[str, Evaluator] | None = None
+    """Beside ours: ours answer the actions that are not among them."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of what was replaced, for the run's record."""
+        return tuple(name for name in self.__dataclass_fields__ if getattr(self, name) is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The models of a search, loaded."""
+
+    policy: LanguageModel | None
+    """None where the user's own generator acts."""
+    scorer: ScoringModel | None
+    judge: LanguageModel | None
+    """A chat model that can be asked for judgements: the `judge`, or the policy if it chats."""
+    discriminator: LanguageModel | None
+    arms: Mapping[str, LanguageModel]
+
+
+def load_models(settings: Settings, domain: Domain, own: Replacements, replay: Replay) -> Models:
+    """Load every model that the settings name.
+
+    Raises:
+        UserError, ModelUnavailableError: on a model that cannot be had, or that cannot do what it is named for.
+    """
+    policy = own.model
+    if policy is None and own.generator is None:
+        _check_fit(settings, domain)
+        policy = load_model(settings.model, replay=replay, **settings.model_options)
+    others = {name: load_model(spec, replay=replay) for name, spec in settings.agents.items()}
+    judge = others.get("judge", policy if policy is not None and policy.chat else None)
+    if judge is not None and not judge.chat:
+        raise UserError(
+            f"the judge {judge.name!r} only continues text; give a chat model: --agent judge=openai:NAME"
+        )
+    arms = {name: model for name, model in others.items() if name not in ROLES}
+    return Models(policy, own.scorer or _scorer(settings), judge, others.get("discriminator"), arms)
+
+
+def build_team(settings: Settings, domain: Domain, own: Replacements, models: Models) -> Team:
+    """Build the agents.
+
+    Raises:
+        UserError: if settings ask for an agent that these models cannot be.
+    """
+    calculator = CalculatorTool()
+    verifiers: list[Verifier] = [RuleVerifier(domain)]
+    if settings.tools:
+        verifiers.append(OutcomeChecker(domain, calculator))
+    if models.scorer is not None:
+        verifiers.append(StepScoreVerifier(models.scorer, domain))
+    elif settings.scorer == "judge":
+        verifiers.append(_judging(models, domain))
+    users: tuple[ToolUser, ...] = (EquationChecker(calculator, domain),) if settings.tools else ()
+    others = {name: _generator(settings, domain, model) for name, model in models.arms.items()}
+    evaluators = evaluators_for(models.judge, models.scorer, domain, models.discriminator)
+    return Team(
+        generator=own.generator or _generator(settings, domain, models.policy),
+        tool_users=users if own.tool_users is None else own.tool_users,
+        verifiers=tuple(verifiers) if own.verifiers is None else own.verifiers,
+        critics=_critics(settings, domain, models) if own.critics is None else own.critics,
+        others={**others, **(own.others or {})},
+        evaluators={**evaluators, **(own.evaluators or {})},
+    )
+
+
+def _check_fit(settings: Settings, domain: Domain) -> None:
+    """Refuse a shipped model on a task it was not made for: its answers would be noise."""
+    name = settings.model.removeprefix("builtin:")
+    if settings.model.startswith("builtin:") and domain.name != name:
+        raise UserError(
+            f"{settings.model} knows the task {name!r} only, not {domain.name!r}; give another model with --model"
+        )
+
+
+def _generator(settings: Settings, domain: Domain, model: LanguageModel | None) -> Generator:
+    if model is None:
+        raise UserError("a search needs a model or a generator")
+    generator = (
+        PromptedGenerator(model, domain)
+        if model.chat
+        else StepGenerator(model, domain, min_p=settings.min_p or 0.0, unique=_unique(settings, model))
+    )
+    return generator if settings.temperature is None else replace(generator, temperature=settings.temperature)
+
+
+def _unique(settings: Settings, model: LanguageModel) -> bool:
+    if settings.unique and not draws_unique(model):
+        raise UserError(
+            f"{model.name} cannot draw without replacement; leave out unique, or use a model in this process"
+        )
+    return bool(settings.unique)
+
+
+def _scorer(settings: Settings) -> ScoringModel | None:
+    if settings.scorer == "auto":
+        ours = settings.model.startswith("builtin:") and "generator" not in settings.custom
+        return load_scorer(settings.model) if ours else None
+    return None if settings.scorer in ("none", "judge") else load_scorer(settings.scorer)
+
+
+def _judging(models: Models, domain: Domain) -> Verifier:
+    if models.judge is None:
+        raise UserError(
+            "the scorer 'judge' needs a chat model; give one: --agent judge=openai:NAME, or another --scorer"
+        )
+    return PromptedVerifier(models.judge, domain)
+
+
+def _critics(settings: Settings, domain: Domain, models: Models) -> tuple[Critic, ...]:
+    if settings.critic == "none":
+        return ()
+    if settings.critic == "value":
+        if models.scorer is None:
+            raise UserError("the value critic needs a scorer; give one with --scorer")
+        return (ValueCritic(models.scorer, domain),)
+    if models.judge is None:
+        raise UserError("the prompted critic needs a chat model; choose another critic or another model")
+    return (PromptedCritic(models.judge, family=domain.instructions),)

@@ -1,0 +1,139 @@
+"""Families of general tasks beside plain text: word problems, questions over several facts, programs.
+
+Each has its own prompts (agents/prompts/NAME/), step format and canonical answers. Problems come from a JSONL file of the user's own, and are graded
+by equality of canonical answers, where there is a reference.
+
+* math: steps and answers as in plain text; answers are compared as numbers, so `$1,200.00`, `1200 dollars` and `#### 1200` are one.
+* multihop: short answers, compared as HotpotQA's official evaluation does: lower case, without punctuation and articles.
+* code: steps are separated by a line `@@`, so that they may have lines of their own; the last is a fenced block, and its content is the answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from fractions import Fraction
+
+from ..graph.domain import Reading
+from .text import TextDomain, canonical
+
+MAX_DIGITS = 60
+"""Longest number that is compared as one."""
+
+_VALUE = re.compile(
+    r"(?:[A-Za-z]\s*=\s*)?"  # x = 5
+    r"(?P<sign>[-+\N{MINUS SIGN}]?)\s*[$€£]?\s*"
+    r"(?P<number>\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)(?:\s*/\s*(?P<below>\d+))?"
+    r"\s*(?:%|[$€£])?"
+    r"(?:\s+(?!pi\b)[^\W\d_]{2,}){0,4}"  # units
+)
+_FRACTION = re.compile(r"\\[dt]?frac\s*\{(-?\d+)\}\s*\{(\d+)\}")
+_BESIDE_SIGN = re.compile(r"\s*([^\w\s])\s*")
+_ARTICLES = re.compile(r"\b(?:a|an|the)\b")
+_PUNCTUATION = re.compile(r"[^\w\s]|_")
+_FENCE = "```"
+
+
+class MathDomain(TextDomain):
+    """Word problems in mathematics; the domain of plain text but for its prompts and its answers."""
+
+    name = "math"
+    instructions = "math"
+
+    def canonical(self, answer: str) -> str:
+        """See `number_key`."""
+        return number_key(answer)
+
+
+class MultihopDomain(TextDomain):
+    """Questions whose short answers follow from several facts."""
+
+    name = "multihop"
+    instructions = "multihop"
+
+    def canonical(self, answer: str) -> str:
+        """See `short_key`."""
+        return short_key(answer)
+
+
+class CodeDomain(TextDomain):
+    """Programs: a few steps of plain text, then the whole program in a fenced block."""
+
+    name = "code"
+    stop = "\n@@\n"
+    step_tokens = 512
+    """The program is one step."""
+    max_steps = 12
+    instructions = "code"
+
+    def read(self, question: str, steps: Sequence[str]) -> Reading:
+        """Return a terminal reading if the steps end with a fenced block; its content is the answer.
+
+        Blocks are looked for in the lines of all steps, since an attempt that is one thought comes back line by line.
+        """
+        block = _last_block([line for step in steps for line in step.splitlines()])
+        if block is None:
+            return Reading(terminal=False)
+        code = "\n".join(block)
+        return Reading(terminal=True, answer=code, key=self.canonical(code) or None)
+
+    def flaw(self, question: str, steps: Sequence[str]) -> str | None:
+        """Return that a step repeats an earlier one; lines of code may."""
+        return None if any(_FENCE in step for step in steps) else super().flaw(question, steps)
+
+    def claims(self, question: str, steps: Sequence[str]) -> Sequence[str]:
+        """Return nothing: what looks like an equation in a program is none."""
+        return []
+
+    def canonical(self, answer: str) -> str:
+        """Return a program without space at the ends of its lines and without empty lines around it; of a fenced block, its content."""
+        block = _last_block(answer.strip().splitlines())
+        lines = answer.splitlines() if block is None else block
+        return "\n".join(line.rstrip() for line in lines).strip("\n")
+
+
+def number_key(answer: str) -> str:
+    r"""Return the vote key of a mathematical answer: the exact value if it is one number, with or without its unit.
+
+    Of a solution with its answer behind `####` (GSM8K) or in `\boxed{}` (MATH), that. What is no single number is compared as text.
+    """
+    text = " ".join(answer.rpartition("####")[2].split())
+    text = _boxed(text).replace("\\$", "").replace("\\%", "%").strip(" *`$")
+    text = _FRACTION.sub(r"\1/\2", text.rstrip(". *`$")).replace("\\!", "")
+    found = _VALUE.fullmatch(text) if len(text) <= 4 * MAX_DIGITS else None
+    if found is None or len(found["number"]) > MAX_DIGITS or int(found["below"] or 1) == 0:
+        return _BESIDE_SIGN.sub(r"\1", text.casefold()) if "," in text else canonical(text)
+    value = Fraction(found["number"].replace(",", "")) / int(found["below"] or 1)
+    return str(value if found["sign"] in ("", "+") else -value)
+
+
+def _boxed(text: str) -> str:
+    r"""Return what the last `\boxed{…}` holds, braces inside counted; the text itself if there is none."""
+    _, box, rest = text.rpartition("\\boxed{")
+    depth = 1
+    for at, sign in enumerate(rest if box else ""):
+        depth += (sign == "{") - (sign == "}")
+        if depth == 0:
+            return rest[:at]
+    return text
+
+
+def short_key(answer: str) -> str:
+    """Return the vote key of a short answer: lower case, without punctuation, articles and extra space."""
+    text = _ARTICLES.sub(" ", _PUNCTUATION.sub("", answer.lower()))
+    return " ".join(text.split()) or canonical(answer)
+
+
+def _last_block(lines: Sequence[str]) -> list[str] | None:
+    """Return the lines of the fenced block that ends a text; None if it does not end with one."""
+    opened: int | None = None
+    block: list[str] | None = None
+    for number, line in enumerate(lines):
+        text = line.strip()
+        if opened is None and text.startswith(_FENCE):
+            opened, block = number, None
+        elif opened is not None and text == _FENCE:
+            opened, block = None, list(lines[opened + 1 : number])
+        elif opened is None and text:
+            block = None
+    return block

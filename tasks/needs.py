@@ -1,0 +1,79 @@
+"""What a scheme needs of a team, and what to do where it is missing: asked before the search, not found out in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..agents.actions import BY_SCORER, EVALUATE
+from ..agents.team import Team
+from ..graph.domain import Domain
+from ..graph.errors import UnknownNameError, UserError
+from ..graph.schemes import Scheme
+from ..graph.schemes.parameters import read_parameters
+
+ROLES = ("judge", "discriminator")
+"""Roles that agents play by name; every other name is an arm."""
+
+
+def check_roles(scheme: Scheme, agents: Mapping[str, str]) -> None:
+    """Refuse a further model that nobody would ask: a name that is no role is an arm, which few schemes have.
+
+    Raises:
+        UnknownNameError: naming the role meant, if it looks like one.
+    """
+    if any(parameter.name == "arms" for parameter in scheme.parameters):
+        return
+    for name in agents:
+        if name not in ROLES:
+            raise UnknownNameError(f"role of a further model in the scheme {scheme.name!r}", name, ROLES)
+
+
+def check_needs(
+    scheme: Scheme, params: Mapping[str, object], team: Team, domain: Domain, *, tools: bool, scored: bool
+) -> None:
+    """Refuse a search whose scheme would ask for what nobody here can give.
+
+    Args:
+        scheme: the scheme.
+        params: its parameters as given; the rest are its defaults.
+        team: who acts.
+        domain: the task.
+        tools: whether agents may use the calculator.
+        scored: whether somebody scores steps: a scorer, a judge, or agents of the user's own.
+
+    Raises:
+        UserError: naming what is missing and how to supply it.
+    """
+    values = read_parameters(scheme.name, scheme.parameters, params)
+    for need in sorted(scheme.needs(values)):
+        remedy = _remedy(scheme.name, need, team, scored=scored or (tools and domain.checks))
+        if remedy is not None:
+            raise UserError(f"the scheme {scheme.name!r} {remedy}")
+
+
+def _remedy(scheme: str, need: str, team: Team, *, scored: bool) -> str | None:
+    """Return what is missing and what to do about it; None if the need is met."""
+    role, _, name = need.partition(":")
+    if need == "scores":
+        wanted = (
+            "needs scores and nobody here gives any; add a step scorer with --scorer MODEL, or --scorer judge"
+        )
+        return None if scored else wanted
+    if role == "agent":
+        known = name in team.others or (name == "discriminator" and "discriminate" in team.evaluators)
+        return None if known else f"needs the model {name!r}; give one with --agent {name}=MODEL"
+    if need in EVALUATE:
+        if need == "discriminate":
+            remedy = "give a second model with --agent discriminator=MODEL"
+        else:
+            scorer = ", or a --scorer" if need in BY_SCORER else ""
+            remedy = f"give a chat model with --model or --agent judge=MODEL{scorer}"
+        return None if need in team.evaluators else f"asks for judgements of the kind {need!r}; {remedy}"
+    actions: Any = getattr(team.generator, "actions", None)
+    if actions is None or need in actions:
+        return None
+    return (
+        f"asks for the action {need!r}, which {team.generator.name} cannot do; give a chat model with --model, "
+        f"or other parameters (see: thoughtgraph schemes {scheme})"
+    )
