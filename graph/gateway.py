@@ -63,6 +63,8 @@ class RequestGateway:
         self._request = request
         self.usage = Usage()
         """What this request paid so far, seconds left out."""
+        self.exhausted = False
+        """Whether a call for samples without replacement brought none: nothing is left to draw."""
         self._answered: dict[str, tuple[str, Generation]] = {}
         """Calls answered before the request had to wait for the budget and start again."""
         self._judges = False
@@ -94,6 +96,8 @@ class RequestGateway:
         )
         purse.pay(reservation, paid)
         self.usage += paid
+        if call.unique and not any(sample.tokens for sample in generation.samples):
+            self.exhausted = True
         self._answered[wanted.id(model.name)] = (call_id, generation)
         return call_id, generation
 

@@ -250,6 +250,8 @@ class Outcome:
     evaluations: tuple[Evaluation, ...] = ()
     error: str | None = None
     """Why nothing came of it (the model failed); None if it ran, even if every sample was dropped."""
+    exhausted: bool = False
+    """Whether the model, drawing without replacement, had nothing left: the same request again would bring nothing."""
 
 
 @dataclass(frozen=True, slots=True)

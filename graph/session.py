@@ -63,7 +63,7 @@ class Work:
     def outcome(self) -> Outcome:
         """What the strategy is told."""
         new = tuple(self.thoughts) if self.request.grows else ()
-        return Outcome(self.request, new, tuple(self.evaluations), self.error)
+        return Outcome(self.request, new, tuple(self.evaluations), self.error, self.gateway.exhausted)
 
 
 Nest = Callable[["Session", Work, int], Awaitable[Inner]]
@@ -213,7 +213,9 @@ class Session:
     def told(self, work: Work) -> Event:
         """Return the event from which a resume replays this outcome."""
         usage = {**work.gateway.usage.as_dict(), "seconds": self.meter.elapsed}
-        detail = {"request": work.request.as_json(), "error": work.error, "usage": usage}
+        detail: dict[str, Any] = {"request": work.request.as_json(), "error": work.error, "usage": usage}
+        if work.gateway.exhausted:
+            detail["exhausted"] = True
         return Event("told", (work.request.id,), detail)
 
     def count_idle(self, work: Work) -> None:

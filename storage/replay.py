@@ -62,4 +62,5 @@ def _outcomes(
             tuple(thoughts_by_request[request]),
             tuple(evaluations_by_request[request]),
             event.detail.get("error"),
+            event.detail.get("exhausted", False),
         )

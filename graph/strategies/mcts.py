@@ -8,7 +8,7 @@ along the path to the root (`backup.py`). The descent follows a `Formula` (`form
   for (`widening` · √N; Coulom, "Computing Elo ratings of move patterns in the game of Go", 2007, §4.3, with exponent ½): it is sampled afresh, from
   where its samples ended.
 
-A node is *closed* when it is terminal, refuted, or gets no more requests (it had `max_expansions`, or too many in a row brought nothing new) with
+A node is *closed* when it is terminal, refuted, or gets no more requests (it had `max_expansions`, the model has nothing left for it, or too many in a row brought nothing new) with
 all its children closed. Closed subtrees and those where every leaf is already under way are passed over, so no work is asked for twice, and a search
 whose root is closed is over: a puzzle without a solution ends, or spends its budget.
 
@@ -30,7 +30,7 @@ from .expansion import Prior, Sampler
 from .formulas import Formula, Puct, Uct
 from .parts import Pick, TreeState, plain
 from .search import TreeSearch
-from .tree import CLOSED, FREE, REFUTED, ROOT, TERMINAL, Tree
+from .tree import CLOSED, EXHAUSTED, FREE, REFUTED, ROOT, TERMINAL, Tree
 from .voting import BestSolution, Rule, Vote
 
 SelectorName = Literal["puct", "uct"]
@@ -53,6 +53,8 @@ class Descent:
     patience: int = 24
     """Requests in a row without a new living child after which a thought gets no more, ≥ 1, whatever `max_expansions` allows; the root is
     given up after `ROOT_PATIENCE` times as many."""
+    heats: bool = False
+    """Whether later requests on a thought are hotter than earlier ones, so that one for which the model had nothing left need not be the last."""
     max_depth: int | None = None
     """Depth at which thoughts are not expanded any more, ≥ 1; None: the task's own limit."""
     rolls: bool = False
@@ -126,6 +128,8 @@ class Descent:
         """Return whether a thought gets no more requests."""
         if self.max_depth is not None and tree.depth[node] >= self.max_depth:
             return True
+        if tree.has(node, EXHAUSTED) and not self.heats:
+            return True
         patience = self.patience if node != ROOT else ROOT_PATIENCE * self.patience
         return tree.stepped(node) >= self.max_expansions or tree.barren[node] >= patience
 
@@ -171,7 +175,7 @@ def mcts(
         formula = Uct(math.sqrt(2.0) if c is None else c)
     return TreeSearch(
         "mcts",
-        Descent(formula, max_expansions, widening),
+        Descent(formula, max_expansions, widening, heats=heating > 0),
         Sampler(branching, temperature=temperature, heating=heating, merge=True, prior=prior),
         BestSolution(None) if select == "best" else Vote(select == "weighted", None),
         backup=MeanBackup(count_refuted) if backup == "mean" else WeightedBackup(gamma, lr, count_refuted),

@@ -14,7 +14,7 @@ from ..errors import UserError
 from ..records import Answer, Operator, Outcome, Request, Thought
 from .evaluation import EvaluationRule, FirstKnown, Stop, settle
 from .parts import Backup, Choice, Expander, Finalizer, M, Pick, Selector, TreeState, plain, precedence
-from .tree import FAILED, REFUTED, TERMINAL, Tree
+from .tree import EXHAUSTED, FAILED, REFUTED, TERMINAL, Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +161,8 @@ class TreeSearch(Generic[M]):
             for subject, children in had.items():
                 lives = any(not tree.has(child, REFUTED) for child in tree.children(subject)[children:])
                 tree.barren[subject] = 0 if lives else tree.barren[subject] + 1
+                if outcome.exhausted:
+                    tree.mark(subject, EXHAUSTED, True)
         for parent in {parent for node in touched for parent in tree.parents(node)}:
             self.expander.grown(tree, parent)
         state.revision += 1

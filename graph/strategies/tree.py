@@ -38,6 +38,8 @@ CLOSED = 32
 """Nothing is left to do in its subtree: terminal, refuted, or expanded as often as allowed with all children closed."""
 FREE = 64
 """A selector that descends from here finds a node to work on now. Set for an open node that awaits nothing."""
+EXHAUSTED = 128
+"""The model has no other next step for it than those that were drawn."""
 
 _INDEX = (1 << 32) - 1
 """The bits of `Tree.order` that hold the node itself."""
@@ -122,7 +124,7 @@ class Tree:
         self.next_sample = array("i")
         """Index of the first sample not yet drawn from this node, ≥ 0."""
         self.flags = bytearray()
-        """TERMINAL | RULED_OUT | REFUTED | FAILED | TAINTED | CLOSED | FREE."""
+        """TERMINAL | RULED_OUT | REFUTED | FAILED | TAINTED | CLOSED | FREE | EXHAUSTED."""
         self.terminals: list[int] = []
         """Terminal nodes in the order they were told."""
         self._children: list[list[int] | None] = []
