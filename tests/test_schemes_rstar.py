@@ -304,14 +304,14 @@ def test_the_discriminator_is_asked_about_every_candidate_once_unless_one_answer
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from("xyz"), st.none() | st.floats(0, 1), st.floats(0, 1)),
+        st.tuples(st.sampled_from("xyz"), st.none() | st.integers(0, 4), st.floats(0, 1)),
         min_size=1,
         max_size=12,
     )
 )
 @settings(max_examples=100, deadline=None)
 def test_the_chosen_answer_is_never_one_that_fell_while_another_survived(
-    candidates: list[tuple[str, float | None, float]],
+    candidates: list[tuple[str, int | None, float]],
 ) -> None:
     search = Hand("rstar", actions="A2", answers=1, rollouts=1)
     names = [f"{key}{i}!" for i, (key, _, _) in enumerate(candidates)]
@@ -322,16 +322,16 @@ def test_the_chosen_answer_is_never_one_that_fell_while_another_survived(
     search.tell(Outcome(search.one(), thoughts))
     memory = search.state.memory
     memory.rewards.clear()
-    for name, (_, share, reward) in zip(names, candidates, strict=True):
+    for name, (_, same, reward) in zip(names, candidates, strict=True):
         memory.rewards[search.tree.index[name]] = reward
-        memory.agreement[search.tree.index[name]] = share
+        memory.agreement[search.tree.index[name]] = same
     choice = search.strategy.finalizer.choose(search.state, sorted(memory.rewards))
     assert 0.0 <= choice.score <= 1.0 + 1e-9
-    survived = [share for _, share, _ in candidates if share is not None and share >= 0.5]
+    survived = [same for _, same, _ in candidates if same is not None and same >= 2]
     if survived:
         chosen = memory.agreement[choice.node]
         assert chosen is not None
-        assert chosen >= 0.5
+        assert chosen >= 2
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def _build(values: Mapping[str, Any], seed: int) -> Strategy[Any]:
         "rstar",
         selector,
         Sampler(1),
-        MutualConsistency(values["agree"] / values["prefixes"]),
+        MutualConsistency(values["agree"]),
         stop=Stop(values["stop_score"]),
         merge_states=values["merge_states"],
     )

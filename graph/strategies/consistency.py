@@ -31,8 +31,8 @@ class Candidates(Protocol):
         ...
 
     @property
-    def agreement(self) -> Mapping[int, float | None]:
-        """Share of the discriminator's answers that agree with a candidate, in [0, 1]; None where judging it failed."""
+    def agreement(self) -> Mapping[int, int | None]:
+        """How many of the discriminator's answers agree with a candidate, ≥ 0; None where judging it failed."""
         ...
 
 
@@ -40,8 +40,8 @@ class Candidates(Protocol):
 class MutualConsistency:
     """The answer with the highest score; it stands for its best rewarded candidate. Without any candidate the majority decides."""
 
-    needed: float = 0.5
-    """Share of agreeing answers with which a candidate survives, in (0, 1]."""
+    needed: int = 2
+    """Agreeing answers with which a candidate survives, ≥ 1."""
 
     def choose(self, state: TreeState[Any], candidates: Sequence[int]) -> Choice:
         """See `Finalizer.choose`."""
@@ -50,8 +50,8 @@ class MutualConsistency:
         known = [node for node in candidates if node in memory.rewards]
         if not known:
             return Vote(aggregation=None).choose(state, candidates)
-        judged = {node: share for node in known if (share := memory.agreement.get(node)) is not None}
-        survivors = [node for node, share in judged.items() if share >= self.needed - 1e-9]
+        judged = {node: same for node in known if (same := memory.agreement.get(node)) is not None}
+        survivors = [node for node, same in judged.items() if same >= self.needed]
         kept = sorted(survivors or known, key=lambda node: (-memory.rewards[node], precedence(tree, node)))
         groups: dict[str, list[int]] = {}
         for node in kept:

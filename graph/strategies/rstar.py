@@ -20,13 +20,12 @@ leaves an answer that was checked.
 
 from __future__ import annotations
 
-import math
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..ids import derive_rng
-from ..records import Operator, Outcome
+from ..records import Evaluation, Operator, Outcome
 from .formulas import Uct
 from .parts import Ask, Pick, TreeState, plain
 from .rstar_votes import conclusion, count_votes, winners
@@ -83,8 +82,8 @@ class Rollouts:
     """The action that made a thought."""
     rewards: dict[int, float] = field(default_factory=dict[int, float])
     """Finished children with their rewards: the candidates for the answer."""
-    agreement: dict[int, float | None] = field(default_factory=dict[int, float | None])
-    """Candidates that the discriminator judged."""
+    agreement: dict[int, int | None] = field(default_factory=dict[int, int | None])
+    """Candidates that the discriminator judged: how many of its answers agreed, None where judging failed."""
     unjudged: OrderedDict[int, None] = field(default_factory=OrderedDict[int, None])
     """Candidates to be judged that were not handed out, oldest first."""
     mass: Counter[str] = field(default_factory=Counter[str])
@@ -309,11 +308,16 @@ class ActionRollouts:
         memory = state.memory
         for subject in outcome.request.subjects:
             node = state.tree.index[subject]
-            shares = [
-                evaluation.value
+            said = (
+                self._agreeing(evaluation)
                 for evaluation in outcome.evaluations
                 if state.tree.index[evaluation.thought] == node and evaluation.kind == "agreement"
-            ]
-            known = [share for share in shares if share is not None]
-            memory.agreement[node] = math.fsum(known) / len(known) if known else None
+            )
+            memory.agreement[node] = max((same for same in said if same is not None), default=None)
             memory.unjudged.pop(node, None)
+
+    def _agreeing(self, evaluation: Evaluation) -> int | None:
+        """Return how many completions agreed, as the discriminator counted them or, of one that does not count, by its share."""
+        if evaluation.value is None or evaluation.successes is not None:
+            return evaluation.successes
+        return round(evaluation.value * self.prefixes)
