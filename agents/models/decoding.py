@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ from .detokenize import TextStream
 from .distinct import Exit, Node, Walker
 from .distributions import clear, pick, probabilities, quantile, shares, total
 from .kv_batch import Batch
+from .logit_memory import LogitMemory
 
 NOT_A_NUMBER = "the model's output is not a number (NaN); load it with dtype float32"
 
@@ -91,6 +92,7 @@ class Branch(Row):
         sampling: see `Row`.
         stream: its text, still empty.
         start: where its walkers leave the trie.
+        after: tokens of the prompt that `start` continues.
         walkers: at least one.
 
     Attributes:
@@ -98,12 +100,19 @@ class Branch(Row):
         family: all branches that came of one, this one included.
     """
 
-    __slots__ = ("family", "node", "walkers")
+    __slots__ = ("after", "family", "node", "walkers")
 
     def __init__(
-        self, prompt: int, sampling: Sampling, stream: TextStream, start: Exit, walkers: Sequence[Walker]
+        self,
+        prompt: int,
+        sampling: Sampling,
+        stream: TextStream,
+        start: Exit,
+        walkers: Sequence[Walker],
+        after: tuple[int, ...],
     ) -> None:
         super().__init__(prompt, sampling, 0, stream)  # its walkers bring generators of their own
+        self.after = after
         self.node = start.node
         self.walkers = tuple(walkers)
         self.family = [self]
@@ -152,6 +161,7 @@ def decode(
     *,
     ends: frozenset[int],
     pad: int,
+    memory: LogitMemory,
     cancelled: threading.Event,
 ) -> None:
     """Generate all rows to their end, each prompt prefilled once; results are left in the rows.
@@ -162,13 +172,14 @@ def decode(
         rows: samples; those of one prompt share its prefill. Branches may fork; forks are in their `family`.
         ends: ids of end tokens.
         pad: id to pad with.
+        memory: is told what follows the prefixes of branches.
         cancelled: once set, the rows are left unfinished.
     """
     with torch.inference_mode():
         batch = Batch(model, prompts, [row.prompt for row in rows], pad)
         live = list(rows)
         while not cancelled.is_set():
-            steps = _compact(_advance(batch.logits, live, ends), len(live))
+            steps = _compact(_advance(batch.logits, live, ends, memory), len(live))
             if not steps:
                 return
             batch.select([step.parent for step in steps])
@@ -178,11 +189,12 @@ def decode(
 
 def measure(
     model: Any,
-    prompts: Sequence[Sequence[int]],
+    prompts: Sequence[tuple[int, ...]],
     paths: Sequence[Path],
     *,
     pad: int,
     batch: int,
+    memory: LogitMemory,
     cancelled: threading.Event,
 ) -> None:
     """Read the paths, without generating anything, and note in their tries what the sampling distribution gives the children on them.
@@ -193,8 +205,12 @@ def measure(
         paths: what to read.
         pad: id to pad with.
         batch: paths read together at most (≥ 1).
+        memory: paths all of which it knows are not read.
         cancelled: once set, the rest is left unread.
     """
+    paths = _recall(prompts, paths, memory)
+    if not paths:
+        return
     width = (max(len(path.ids) for path in paths) + 1) * model.config.get_text_config().vocab_size
     size = max(1, min(batch, _CELLS // width))
     with torch.inference_mode():
@@ -208,6 +224,9 @@ def measure(
             ids = [path.ids for path in chunk]
             logits = torch.cat([first, rows.read(ids, pad)], dim=1) if any(ids) else first
             _measure(logits, chunk)
+            for path, row in zip(chunk, logits, strict=True):
+                for depth, prefix in enumerate(_prefixes(prompts, path)):
+                    memory.keep(prefix, row[depth])
 
 
 class _Step(NamedTuple):
@@ -220,7 +239,7 @@ class _Step(NamedTuple):
     """Of a finished row, any."""
 
 
-def _advance(logits: Tensor, rows: Sequence[Row], ends: frozenset[int]) -> list[_Step]:
+def _advance(logits: Tensor, rows: Sequence[Row], ends: frozenset[int], memory: LogitMemory) -> list[_Step]:
     """Have every row take its next token; return all, in order, then those that forked off."""
     steps = [_Step(at, row, 0) for at, row in enumerate(rows)]
     single = [at for at, row in enumerate(rows) if not row.done and not isinstance(row, Branch)]
@@ -231,6 +250,8 @@ def _advance(logits: Tensor, rows: Sequence[Row], ends: frozenset[int]) -> list[
             steps[at] = _Step(at, rows[at], token)
     shared = {at: row for at, row in enumerate(rows) if isinstance(row, Branch) and not row.done}
     if shared:
+        for at, branch in shared.items():
+            memory.keep((*branch.after, *branch.ids), logits[at])
         split = _branch(_those(logits, list(shared)), list(shared.values()))
         for at, branches in zip(shared, split, strict=True):
             for branch, token in branches:
@@ -300,21 +321,47 @@ def _branch(logits: Tensor, branches: Sequence[Branch]) -> list[list[tuple[Branc
     return split
 
 
-def _measure(logits: Tensor, paths: Sequence[Path]) -> None:
-    """Note the children of all nodes on the paths; `logits` [R, 1 + longest, V] are those before and after each token."""
-    places: dict[int, tuple[int, int]] = {}
+def _recall(prompts: Sequence[tuple[int, ...]], paths: Sequence[Path], memory: LogitMemory) -> list[Path]:
+    """Measure the paths all of whose prefixes are remembered, and return the others."""
+    known: list[Path] = []
+    rows: list[list[Tensor]] = []
+    unknown: list[Path] = []
+    for path in paths:
+        found = [memory.recall(prefix) for prefix in _prefixes(prompts, path)]
+        logits = [row for row in found if row is not None]
+        if len(logits) == len(found):
+            known.append(path)
+            rows.append(logits)
+        else:
+            unknown.append(path)
+    if known:
+        _measure(rows, known)
+    return unknown
+
+
+def _prefixes(prompts: Sequence[tuple[int, ...]], path: Path) -> Iterator[tuple[int, ...]]:
+    """Yield the prefixes of a path, its prompt included, from the shortest on."""
+    prompt = prompts[path.prompt]
+    return ((*prompt, *path.ids[:depth]) for depth in range(len(path.ids) + 1))
+
+
+def _measure(logits: Tensor | Sequence[Sequence[Tensor]], paths: Sequence[Path]) -> None:
+    """Note the children of all nodes on the paths; `logits[row][depth]` ([V]) are those before and after each token of path `row`."""
+    seen: set[int] = set()
     nodes: list[Node] = []
+    found: list[Tensor] = []
+    samplings: list[Sampling] = []
     for row, path in enumerate(paths):
         node = path.root
         for depth in range(len(path.ids) + 1):
-            if id(node) not in places:
-                places[id(node)] = (row, depth)
+            if id(node) not in seen:
+                seen.add(id(node))
                 nodes.append(node)
+                found.append(logits[row][depth])
+                samplings.append(path.sampling)
             node = node.child(path.ids[depth]) if depth < len(path.ids) else node
-    rows = [row for row, _ in places.values()]
-    found = logits[rows, [depth for _, depth in places.values()]]
-    samplings = [paths[row].sampling for row in rows]
-    _note(found, shares(found, samplings), nodes, [tuple(node.children) for node in nodes], samplings)
+    stacked = torch.stack(found)
+    _note(stacked, shares(stacked, samplings), nodes, [tuple(node.children) for node in nodes], samplings)
 
 
 def _note(

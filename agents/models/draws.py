@@ -175,7 +175,7 @@ class DistinctDraws:
         return Generation((*self._samples, *[none] * missing), self._read, self._order.prompt, extra)
 
     def _start(self, start: Exit, walkers: Sequence[Walker]) -> Pending:
-        branch = Branch(0, self._order.sampling, self._order.stream(), start, walkers)
+        branch = Branch(0, self._order.sampling, self._order.stream(), start, walkers, self._order.prompt)
         self._decoding.append(branch)
         self._read += len(self._order.prompt) + len(start.ids)
         return Pending((*self._order.prompt, *start.ids), branch)

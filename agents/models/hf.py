@@ -68,6 +68,8 @@ class HFModel:
         folder = check_source(source, "language model")
         from transformers import AutoModelForCausalLM
 
+        from .logit_memory import LogitMemory
+
         device = choose_device(device)
         location = source if folder is None else str(folder)
         self._tokenizer = load_tokenizer(location)
@@ -86,6 +88,7 @@ class HFModel:
         )
         self._decode = _decoder(self._tokenizer)
         self._worker = Worker("generate")
+        self._memory = LogitMemory()
 
     @property
     def name(self) -> str:
@@ -177,7 +180,15 @@ class HFModel:
             for path in one.paths()
         ]
         if paths:
-            measure(self._model, list(prompts), paths, pad=self._pad, batch=self._batch, cancelled=cancelled)
+            measure(
+                self._model,
+                list(prompts),
+                paths,
+                pad=self._pad,
+                batch=self._batch,
+                memory=self._memory,
+                cancelled=cancelled,
+            )
         for one in draws:
             one.measured()
 
@@ -188,7 +199,15 @@ class HFModel:
         for prompt, row in pending:
             row.prompt = prompts.setdefault(prompt, len(prompts))
         rows = [row for _, row in pending]
-        decode(self._model, list(prompts), rows, ends=self._ends, pad=self._pad, cancelled=cancelled)
+        decode(
+            self._model,
+            list(prompts),
+            rows,
+            ends=self._ends,
+            pad=self._pad,
+            memory=self._memory,
+            cancelled=cancelled,
+        )
 
     def _sample(self, row: Row) -> Sample | ModelError:
         if row.finish is None:
