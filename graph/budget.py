@@ -6,12 +6,26 @@ calls can exceed a limit. Only `seconds` is enforced differently: nothing new st
 
 from __future__ import annotations
 
+import difflib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from .errors import BudgetSpentError
+from .errors import BudgetSpentError, UserError
 from .records import Budget, Usage
+
+LIMITS = tuple(Budget.__dataclass_fields__)
+"""Names of the limits; where a name is only half said, the first that holds it is meant: `calls` are model calls."""
+
+
+def check_limits(names: Iterable[str]) -> None:
+    """Raise UserError on a name that is no limit of a budget; the message lists the limits."""
+    for name in names:
+        if name not in LIMITS:
+            whole = [limit for limit in LIMITS if name in limit.split("_")]
+            near = [*whole, *difflib.get_close_matches(name, LIMITS, n=1)]
+            guess = f" (did you mean {near[0]!r}?)" if near else ""
+            raise UserError(f"unknown budget limit {name!r}{guess}; choose one of: {', '.join(LIMITS)}")
 
 
 @dataclass(frozen=True, slots=True)

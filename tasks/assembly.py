@@ -15,6 +15,9 @@ from ..graph.errors import UserError
 from ..graph.host import Setup
 from ..graph.ledger import RunSpec
 from ..graph.schemes import get_scheme, make_strategy, pin
+from ..graph.schemes.compute_optimal import PolicyTable, kept_table
+from ..graph.schemes.inner import SchemeName
+from ..graph.schemes.parameters import Parameter, Value, read_parameters
 from ..storage.read import list_units, unit_model_calls
 from ..storage.store import SqlStore
 from .crew import Models, Replacements, build_team, load_models
@@ -96,7 +99,7 @@ class Choices:
     """What is filled in where the user set nothing: for a run's scheme, and for schemes inside its thoughts.
 
     In this order: the user's parameters; the user's temperature; the shipped model's recommendations; what a scheme needs to run with a model that
-    only continues text; what follows from the settings (the budget's tokens, the names of the arms).
+    only continues text; what follows from the settings (the budget's tokens, the names of the arms). A policy table is filled in as its text.
     """
 
     def __init__(self, settings: Settings, models: Models) -> None:
@@ -105,20 +108,35 @@ class Choices:
         self._raw = models.policy is not None and not models.policy.chat
 
     def params(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the parameters of a scheme, completed; raises UnknownNameError if there is no such scheme."""
+        """Return the parameters of a scheme, completed.
+
+        Raises:
+            UserError: if there is no such scheme, a parameter is not allowed, or something that it needs is not known here: for this scheme,
+                and for those that its parameters name.
+        """
         scheme = get_scheme(name)
         filled: dict[str, Any] = dict(scheme.raw) if self._raw else {}
-        known = {parameter.name for parameter in scheme.parameters}
-        filled |= {key: value for key, value in self._derived().items() if key in known}
-        return filled | _chosen(self._settings, self._advice, name, given)
+        filled |= _chosen(self._settings, self._advice, name, given)
+        values = read_parameters(scheme.name, scheme.parameters, filled)
+        for parameter in scheme.parameters:
+            value = values[parameter.name]
+            if isinstance(parameter, SchemeName):
+                self.params(str(value), {})
+            derived = self._derived(parameter, value)
+            if derived != value:
+                filled[parameter.name] = derived
+        return filled
 
-    def _derived(self) -> dict[str, Any]:
+    def _derived(self, parameter: Parameter, value: Value) -> Value:
+        """Return a parameter's value, or what follows from the settings where it is not set."""
         settings = self._settings
-        arms = [name for name in settings.agents if name not in ROLES]
-        derived: dict[str, Any] = {"arms": ",".join(arms)} if arms else {}
-        if settings.budget.tokens is not None:
-            derived["budget_tokens"] = settings.budget.tokens
-        return derived
+        if isinstance(parameter, PolicyTable):
+            return kept_table(str(value), self._advice.policy_table if self._advice else None)
+        if parameter.name == "budget_tokens" and value == 0:
+            return settings.budget.tokens or 0
+        if parameter.name == "arms" and value is None:
+            return ",".join(name for name in settings.agents if name not in ROLES) or None
+        return value
 
 
 def _chosen(

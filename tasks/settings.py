@@ -22,6 +22,7 @@ class Settings:
 
     task: str = "numbers"
     scheme: str = "mcts"
+    """Name of a scheme, or path of a YAML file that composes one."""
     params: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The scheme's own parameters."""
     composition: str = ""

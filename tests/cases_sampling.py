@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-_TABLE = str(Path(__file__).parent / "data" / "policy_table.json")
+_TABLE = (Path(__file__).parent / "data" / "policy_table.json").read_text()
 
 SMALL: dict[str, dict[str, object]] = {
     "llama_berry": {"n": 7, "starts": 2, "max_compared": 3},

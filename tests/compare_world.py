@@ -37,8 +37,9 @@ def prepare(cli: Cli) -> Cli:
 
 def command(cli: Cli, *more: str, schemes: str = "cot,best_of_n,voted") -> list[str]:
     problems = cli.file(*QUESTIONS)
-    files = ["--params", str(cli.folder / "params.json"), "--out", str(cli.folder / "out")]
-    return ["compare", problems, "--schemes", schemes, *BUDGET, *files, *more]
+    params = ["--params", str(cli.folder / "params.json")] if "voted" in schemes else []
+    out = ["--out", str(cli.folder / "out")]
+    return ["compare", problems, "--schemes", schemes, *BUDGET, *params, *out, *more]
 
 
 def compare(cli: Cli, *more: str, schemes: str = "cot,best_of_n,voted") -> Done:

@@ -1,6 +1,6 @@
 """Runs a search and kills itself with SIGKILL before or after the n-th store call; see test_crash.py.
 
-python crash_child.py URL LOG COUNT_FILE MODE KILL_AT before|after
+python crash_child.py URL LOG COUNT_FILE MODE KILL_AT before|after SCHEME
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ RUN = "crash"
 PROBLEMS = ("first question", "second question", "third question", "fourth question")
 PARALLEL = 2
 WAVE = 3
+SCHEMES: dict[str, tuple[dict[str, Any], int]] = {"mcts": ({}, 16), "forest": ({"trees": 5}, 40)}
+"""What can be searched with: its parameters, and the model calls that a problem may pay."""
 
 
 class LoggedModel(ScriptedModel):
@@ -88,16 +90,19 @@ def has_run(url: str) -> bool:
     return True
 
 
-async def main(url: str, log: str, count: str, mode: Any, kill_at: int, when: str) -> None:
+async def main(url: str, log: str, count: str, mode: Any, kill_at: int, when: str, scheme: str) -> None:
     store: Any = KillingStore(SqlStore.open(url), kill_at, when)
     model = LoggedModel(Path(log))
     own = Replacements(model=model, verifiers=(HashVerifier(),))
+    params, calls = SCHEMES[scheme]
     settings = Settings(
         task="text",
+        scheme=scheme,
+        params=params,
         model=model.name,
         scorer="none",
         tools=False,
-        budget=Budget(model_calls=16),
+        budget=Budget(model_calls=calls),
         mode=mode,
         wave=WAVE,
     )
@@ -111,4 +116,5 @@ async def main(url: str, log: str, count: str, mode: Any, kill_at: int, when: st
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5]), sys.argv[6]))
+    url, log, count, mode, kill_at, when, scheme = sys.argv[1:]
+    asyncio.run(main(url, log, count, mode, int(kill_at), when, scheme))

@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 
 from thoughtgraph.agents.actions import BY_SCORER, EVALUATE, GENERATE
-from thoughtgraph.cli.schemes import HEADER, MODELS, OPERATORS, explanation, table
+from thoughtgraph.cli.schemes import GROWING, HEADER, MODELS, OPERATORS, explanation, table
 from thoughtgraph.graph.records import Operator
 from thoughtgraph.graph.schemes import get_scheme, schemes
 from thoughtgraph.graph.schemes.base import Model, Scheme
@@ -130,7 +130,8 @@ def test_a_scheme_is_explained(name: str) -> None:
     for parameter in scheme.parameters:
         assert re.search(rf"(?m)^{parameter.name} ", text)
     for need in scheme.needs({p.name: p.default for p in scheme.parameters}):
-        meaning = EVALUATE.get(need) or GENERATE.get(need) or ""
+        meaning = (EVALUATE | GENERATE | GROWING).get(need, "")
+        assert meaning or need == "scores" or need.startswith("agent:")
         assert " ".join(meaning.split()) in flat
         assert need.partition(":")[2] in flat
     for given in (scheme.raw, scheme.fill):

@@ -38,7 +38,8 @@ def cli(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
 
 
 def search(cli: Cli, command: str, target: str, *more: str) -> Done:
-    return cli(command, target, "--scheme", "cot", "--model", f"scripted:{cli.script}", *more)
+    scheme = () if "--scheme" in more else ("--scheme", "cot")
+    return cli(command, target, *scheme, "--model", f"scripted:{cli.script}", *more)
 
 
 def test_solve_prints_one_record(cli: Cli) -> None:
@@ -83,6 +84,55 @@ def test_a_puzzle_without_a_solution_says_so_and_keeps_everything(
     assert spoken.code == ExitCode.UNSOLVED
     assert "no answer found" in spoken.out or "not solved" in spoken.out
     assert "1 + 1 = 2" in cli("show", done.record["run"]).out
+
+
+@pytest.fixture
+def samples(cli: Cli) -> Cli:
+    """A command line whose model solves one puzzle and fails at another, as often as it is asked: 24 tokens a chain."""
+    script = {prompt: outputs * 64 for prompt, outputs in json.loads(Path(cli.script).read_text()).items()}
+    Path(cli.script).write_text(json.dumps(script))
+    return cli
+
+
+VOTE = ("--scheme", "self_consistency", "--param", "n=4")
+
+
+def test_what_would_spend_the_rest_of_the_budget_is_said(samples: Cli) -> None:
+    done = search(samples, "solve", "4 5 6 10", *VOTE, "--budget", "tokens=400")
+    note = "used 96 of 400 tokens: self_consistency was done; it goes on with -p n=1000000"
+    assert done.out.splitlines()[-2] == note
+    file = samples.file({"question": "4 5 6 10"}, {"question": "1 2 3 4"})
+    done = search(samples, "run", file, *VOTE, "--budget", "model_calls=9,tokens=4k")
+    note = "2 of 2 searches used less than half of their budget: self_consistency was done; it goes on with -p n=1000000"
+    assert done.out.splitlines()[-2] == note
+    run = samples("runs", "--json").record[0]["run"]
+    assert note in samples("resume", run).out
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (*VOTE, "--budget", "tokens=192"),  # half of it is paid
+        (*VOTE, "--budget", "tokens=4k,model_calls=1"),
+        (*VOTE, "--param", "stop_score=1"),  # found what it looks for: more samples would not be asked for
+        ("--scheme", "self_consistency", "--param", "n=1000000", "--budget", "tokens=400"),
+        ("--scheme", "cot"),
+    ],
+)
+def test_nothing_is_said_where_nothing_would_go_on(samples: Cli, options: tuple[str, ...]) -> None:
+    done = search(samples, "solve", "4 5 6 10", *options)
+    assert done.code == 0
+    assert "goes on" not in done.out
+
+
+def test_a_budget_without_room_for_a_step_says_so(cli: Cli) -> None:
+    file = cli.file({"question": "4 5 6 10"}, {"question": "1 2 3 4"})
+    bound = "a step may take 96 tokens, a solution 576"  # the numbers task's, whose solutions have 6 steps at most
+    note = f"--budget tokens=1 has no room for one model call: {bound}; give more"
+    for command, target in (("solve", "4 5 6 10"), ("run", file)):
+        assert search(cli, command, target, "--budget", "tokens=1").out.splitlines()[-2] == note
+    assert "no room" not in search(cli, "run", file, "--budget", "tokens=1", "--json").out
+    assert search(cli, "solve", "4 5 6 10", "--budget", "tokens=1").out.splitlines()[0] == "no answer found"
 
 
 def test_a_model_that_stops_answering_leaves_a_run_to_resume(cli: Cli) -> None:

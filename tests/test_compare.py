@@ -103,7 +103,16 @@ def test_the_statistics_are_those_by_hand(whole: Whole) -> None:
     assert apart["below"] == pytest.approx(15 / 16, abs=0.01)
     assert apart["p"] == 0.5  # 2 · (1/2)^2
     same = whole.rows["best_of_n", 200]["differences"]["weighted_vote"]
-    assert same == {"mean": 0.0, "low": 0.0, "high": 0.0, "below": 0.0, "p": 1.0}
+    # no problem differs: 2 of 4 each, φ = (2 · 2 - 4/2) / √2⁴ = .5, Wilson's spread .34996: ± .34996 · √(2 - 2 · .5)
+    wide = pytest.approx(0.34996, abs=1e-5)
+    assert (same["mean"], -same["low"], same["high"], same["below"], same["p"]) == (0.0, wide, wide, 0.0, 1.0)
+    assert (apart["method"], same["method"]) == (
+        "paired bootstrap over problems",
+        "Newcombe's square-and-add",
+    )
+    methods = "Newcombe's square-and-add; paired bootstrap over problems"
+    assert whole.record["statistics"]["difference"] == methods
+    assert "; Newcombe's square-and-add (" in (whole.folder / "out" / "report.md").read_text()
 
 
 def test_the_record_says_how_it_was_made(whole: Whole) -> None:

@@ -89,7 +89,8 @@ def test_a_scheme_under_two_labels() -> None:
 
 
 def test_entries_that_are_not_compared_are_checked_all_the_same() -> None:
-    assert "beam" not in entries("cot", file={"beam": {"width": 8, "budgets": {250: {"width": 2}}}})
+    file: dict[str, Any] = {"cot": {}, "beam": {"width": 8, "budgets": {250: {"width": 2}}}}
+    assert "beam" not in entries("cot", file=file)
     with pytest.raises(UserError, match="width='many' is not possible"):
         entries("cot", file={"beam": {"width": "many"}})
 
@@ -99,7 +100,23 @@ BAD: list[tuple[Any, Any, str]] = [
     (
         {"beam": {"widht": 8}},
         {},
-        "parameters of 'beam': unknown parameter of beam 'widht'; did you mean 'width'?",
+        "unknown parameter of 'beam' in the file of parameters 'widht'; did you mean 'width'?",
+    ),
+    ({"beam": {"budget": {500: {}}}}, {}, "'budget'; did you mean 'budgets'?"),
+    (
+        {"beam": {"budgets": {500: {"widht": 8}}}},
+        {},
+        "unknown parameter of beam 'widht'; did you mean 'width'?",
+    ),
+    (
+        {"wide": {"width": 8}},
+        {},
+        "'wide' in the file of parameters is no scheme; name the .*: wide: {scheme: NAME}",
+    ),
+    (
+        {"mcts": {"branching": 8}, "mine": {"scheme": "beam"}},
+        {},
+        "nothing of the file of parameters is compared; name one of its labels in --schemes: mcts, mine",
     ),
     ({"beam": {"width": 0}}, {}, "parameters of 'beam': scheme 'beam': width=0 is not possible"),
     ({"beam": [8]}, {}, r"the parameters of 'beam' are \[8\]; write NAME: VALUE pairs"),
@@ -149,14 +166,19 @@ def test_files_are_yaml_or_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.json", "{", "is no file of parameters"),
+        ("a.json", "{", "is no file of parameters: .*: line 1 column 2.*; write parameters by scheme"),
         ("a.json", "[" * 100_000, "is no file of parameters"),
         ("a.json", '{"beam": {"width": 1, "width": 2}}', "'width' is no name, or given twice"),
         ("a.yaml", "beam: {width: 1}\nbeam: {width: 2}\n", "'beam' is no name, or given twice"),
         ("a.yaml", "beam: [", "is no file of parameters"),
+        (
+            "a.yaml",
+            "beam: {width: 8\n  c: [",
+            "parameters: line 2, column 4: expected ',' or '}', but got ':'; write",
+        ),
         ("a.yaml", "{[1]: 2}", "is no file of parameters"),
-        ("a.yaml", "- beam\n", "write an object of parameters by scheme"),
-        ("a.yaml", "", "write an object of parameters by scheme"),
+        ("a.yaml", "- beam\n", "is no file of parameters; write parameters by scheme"),
+        ("a.yaml", "", "is no file of parameters; write parameters by scheme"),
         ("a.yaml", "beam: !!python/object/apply:os.getcwd []", "is no file of parameters"),
     ],
 )

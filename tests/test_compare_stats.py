@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 
 from thoughtgraph.tasks.comparison.stats import (
     BOOTSTRAP,
+    NEWCOMBE,
+    PAIRED,
     WILSON,
     Difference,
     difference,
+    newcombe,
     resample,
     share_interval,
     wilson,
@@ -99,6 +102,47 @@ def test_a_difference_by_hand() -> None:
     assert (found.low, found.high) == (0.0, 1.0)
     assert found.below == 0.0
     assert found.p == 0.5  # two problems differ, both the same way: 2 · (1/2)^2
+    assert found.method == PAIRED
+
+
+@pytest.mark.parametrize(
+    ("table", "low", "high"),
+    [
+        # (both, first only, second only, neither): a table of the paper, and one of Fagerland et al., Stat. Med. 33 (2014), 2850-2875
+        ((36, 12, 2, 0), 0.0569, 0.3404),
+        ((1, 1, 7, 12), -0.507, -0.026),
+    ],
+)
+def test_newcombe_as_published(table: tuple[int, int, int, int], low: float, high: float) -> None:
+    both, first, second, neither = table
+    ours = [1] * (both + first) + [0] * (second + neither)
+    theirs = [1] * both + [0] * first + [1] * second + [0] * neither
+    assert newcombe(ours, theirs, 1) == pytest.approx((low, high), abs=5e-4)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "seeds", "low", "high"),
+    [
+        # φ = 0 at margins of 0; Wilson's spread of 10 of 10 and 0 of 10 is .27753: 1 - √(2 · .27753²), and nothing above 1
+        ([1] * 10, [0] * 10, 1, 0.60751, 1.0),
+        ([1] * 10, [1] * 10, 1, -0.27753, 0.27753),
+        # φ = (5 · 5 - 0 · 0 - 10/2) / √5⁴ = .8; the spread of 5 of 10 is .26340: ± .26340 · √(2 - 2 · .8)
+        ([1, 0] * 5, [1, 0] * 5, 1, -0.16659, 0.16659),
+        # the same, each searched twice: seeds that agree are no further evidence
+        ([2, 0] * 5, [2, 0] * 5, 2, -0.16659, 0.16659),
+        # one of two searches each: (2.5, 2.5, 2.5, 2.5), so φ = 0: ± .26340 · √2
+        ([1] * 10, [1] * 10, 2, -0.37251, 0.37251),
+        # shares 1 and 1/2: φ = 0; up √(0² + .26340²), down √(.27753² + .26340²) = .38263
+        ([2] * 10, [1] * 10, 2, 0.11737, 0.76340),
+    ],
+)
+def test_where_all_problems_differ_alike_the_interval_has_a_width(
+    ours: list[int], theirs: list[int], seeds: int, low: float, high: float
+) -> None:
+    found = compared(ours, theirs, seeds, 100)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-5)
+    assert found.method == NEWCOMBE
+    assert found.as_json()["method"] == NEWCOMBE
 
 
 @settings(deadline=None, max_examples=60)
@@ -115,7 +159,9 @@ def test_a_difference_is_antisymmetric_and_holds_its_estimate(two: tuple[list[in
 
 @given(columns)
 def test_a_scheme_does_not_differ_from_itself(two: tuple[list[int], list[int]]) -> None:
-    assert compared(two[0], two[0], 2, 100) == Difference(0.0, 0.0, 0.0, 0.0, 1.0)
+    found = compared(two[0], two[0], 2, 100)
+    assert found == Difference(0.0, -found.high, found.high, 0.0, 1.0, NEWCOMBE)
+    assert 0.0 < found.high < 1.0
 
 
 @settings(deadline=None, max_examples=60)

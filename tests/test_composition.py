@@ -256,6 +256,8 @@ BAD = [
     ("- a", "this is no object"),
     ("name: x", "give a base, for a preset, or a selector, for a composition of parts"),
     ("name: x\nbase: beam\nselector: blocks", "give a base, for a preset, or a selector"),
+    ("name: x\nscheme: beam", "scheme is no field of a file; name the scheme that it changes as base: beam"),
+    ("name: x\nscheme: [beam]", "name the scheme that it changes as base: NAME"),
     ("base: beam", "name is missing; give a name of letters"),
     ("name: x y\nbase: beam", "name='x y' is not possible; give a name of letters"),
     ("name: x\nbase: baem", "unknown scheme 'baem'; did you mean 'beam'?"),
@@ -300,6 +302,7 @@ BAD = [
     (DRAWN.replace("distinct: false", "action: few_shots"), "did you mean 'few_shot'?"),
     (DRAWN.replace("distinct: false", "action: 3"), "give text, in quotes"),
     (DRAWN.replace("temperature: 0.7", "heating: 1"), "expander has a heating, which raises a temperature"),
+    (DRAWN.replace("n: 5,", "n: 16385,"), "expander.n=16385 is not possible; give a whole number ≥ 1 and ≤ 16384"),
     (DRAWN + "stop: 1.0", "stop=1.0 is not possible; give an object"),
     (DRAWN + "stop: {score: 2}", "stop.score=2 is not possible; give a number ≥ 0 and ≤ 1, or none"),
     (DRAWN + "rule: {part: first_known, order: [outcome, stop]}", "rule.order='stop' is not possible; give one of outcome"),
@@ -440,7 +443,9 @@ def values_of(setting: Setting) -> st.SearchStrategy[Any]:
     if single.above is not None:
         low = single.above + 0.125
     if single.type == "int":
-        made: st.SearchStrategy[Any] = st.integers(None if low is None else int(low), 10**6)
+        made: st.SearchStrategy[Any] = st.integers(
+            None if low is None else int(low), 10**6 if high is None else int(high)
+        )
     elif single.type == "float":
         made = st.floats(-1e6 if low is None else low, 1e6 if high is None else high)
     elif single.type == "bool":

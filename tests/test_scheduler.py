@@ -1,6 +1,5 @@
 import asyncio
 import math
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ from thoughtgraph.agents.models.base import (
     Trace,
 )
 from thoughtgraph.agents.models.scheduler import Scheduler
-from thoughtgraph.agents.models.scripted import ScriptedModel, ScriptedScorer
+from thoughtgraph.agents.models.scripted import ScriptedScorer
 from thoughtgraph.graph.errors import ModelError, ModelUnavailableError
 
 
@@ -247,17 +246,3 @@ async def test_closing_fails_what_waits_and_stops_what_runs() -> None:
     assert model.cancelled == 1
     with pytest.raises(ModelError, match="closed"):
         await scheduler.generate(model, call("late"))
-
-
-async def test_scheduling_a_call_costs_little() -> None:
-    scheduler = Scheduler()
-    model = ScriptedModel(lambda asked: ["x"] * asked.n, limits=Limits(batch=64, concurrency=4))
-
-    async def search(problem: int) -> None:
-        for i in range(100):
-            await scheduler.generate(model, call(f"{problem}.{i}"), group=problem)
-
-    start = time.perf_counter()
-    await asyncio.gather(*(search(problem) for problem in range(64)))
-    each = (time.perf_counter() - start) / 6400
-    assert each < 300e-6  # ten times what is measured on a quiet machine

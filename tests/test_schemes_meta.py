@@ -11,7 +11,8 @@ import pytest
 from thoughtgraph.graph.errors import UserError
 from thoughtgraph.graph.records import Evaluation, Operator, Outcome, Request, Thought
 from thoughtgraph.graph.schemes import defaults, get_scheme, make_strategy, schemes
-from thoughtgraph.graph.schemes.compute_optimal import read_table
+from thoughtgraph.graph.schemes.composition import _KEPT  # pyright: ignore[reportPrivateUsage]
+from thoughtgraph.graph.schemes.compute_optimal import kept_table, read_table
 from thoughtgraph.graph.strategies.meta import MetaState
 
 from .scheme_cases import SMALL
@@ -26,15 +27,13 @@ HARD: dict[str, Any] = {"scheme": "mcts", "params": {}}
 
 
 @pytest.fixture
-def table(tmp_path: Path) -> str:
+def table() -> str:
     """A table of two budgets: 500 with edges .25 and .5, and 2000 with one choice."""
-    path = tmp_path / "policy.json"
     budgets = {
         "500": {"edges": [0.25, 0.5], "choices": [EASY, MIDDLE, HARD]},
         "2000": {"edges": [], "choices": [HARD]},
     }
-    path.write_text(json.dumps({"task": "text", "model": "m", "probe": 4, "budgets": budgets}))
-    return str(path)
+    return json.dumps({"task": "text", "model": "m", "probe": 4, "budgets": budgets})
 
 
 def probed(request: Request, *samples: tuple[str | None, float | None]) -> Outcome:
@@ -194,7 +193,19 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"edges": [0.5], "choices": [EASY]}, "1 edges and 1 choices"),
     ({"edges": [], "choices": [{"scheme": "no", "params": {}}]}, "unknown scheme 'no'"),
     ({"edges": [], "choices": [{"scheme": "beam", "params": {"beams": 0}}]}, "beams=0 is not possible"),
+    (
+        {"edges": [], "choices": [{"scheme": "beam", "params": {"beams": 2, "width": 4}}]},
+        "leaves no beam of 2",
+    ),
     ({"edges": [], "choices": [{"scheme": "compute_optimal", "params": {}}]}, "choose another scheme"),
+    (
+        {"edges": [], "choices": [{"scheme": "forest", "params": {"scheme": "x.yaml"}}]},
+        "x.yaml' is a file's scheme",
+    ),
+    (
+        {"edges": [], "choices": [{"scheme": "nowhere.yaml", "params": {}}]},
+        "cannot read the scheme 'nowhere.yaml'",
+    ),
     ({"edges": []}, "is not one .KeyError: 'choices'"),
 ]
 
@@ -206,35 +217,74 @@ def test_a_wrong_table_is_refused_before_the_search(
     path = tmp_path / "policy.json"
     path.write_text(json.dumps({"task": "t", "model": "m", "probe": 4, "budgets": {"500": change}}))
     with pytest.raises(UserError, match=message) as raised:
-        make_strategy("compute_optimal", {"table": str(path)})
+        kept_table(str(path), None)
     assert str(path) in str(raised.value)
     assert "\n" not in str(raised.value)
+    with pytest.raises(UserError, match=message):
+        make_strategy("compute_optimal", {"table": path.read_text()})
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{", '{"probe": 1, "budgets": []}', '{"probe": "x", "budgets": {}}']
+    "text", ["", "[]", "{", "\0", '{"probe": 1, "budgets": []}', '{"probe": "x", "budgets": {}}']
 )
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "policy.json"
     path.write_text(text)
     with pytest.raises(UserError, match="is not one"):
-        read_table(str(path))
+        kept_table(str(path), None)
+    path.write_bytes(b"\xff")
+    with pytest.raises(UserError, match=r"is not one \(it is no text\)"):
+        kept_table(str(path), None)
     path.write_text('{"probe": 1, "budgets": {}}')
     with pytest.raises(UserError, match="needs a budget"):
-        read_table(str(path))
+        kept_table(str(path), None)
     with pytest.raises(UserError, match="cannot be read: No such file"):
-        read_table(str(tmp_path / "none.json"))
+        kept_table(str(tmp_path / "none.json"), None)
+
+
+def test_what_is_kept_is_the_tables_meaning(table: str, tmp_path: Path) -> None:
+    path = tmp_path / "policy.json"
+    path.write_text(table)
+    kept = kept_table(str(path), None)
+    assert read_table(kept) == read_table(table)
+    assert kept_table(kept, None) == kept_table(json.dumps(json.loads(table), indent=3), None) == kept
+    assert kept_table("auto", table) == kept
+    with pytest.raises(UserError, match="no policy table for this task and model"):
+        kept_table("auto", None)
+
+
+def test_no_file_is_read_but_when_a_run_is_set_up(table: str, tmp_path: Path) -> None:
+    path = tmp_path / "policy.json"
+    path.write_text(table)
+    with pytest.raises(UserError, match=r"policy\.json' is a file, which is read when a run is set up"):
+        make_strategy("compute_optimal", {"table": str(path)})
+    preset = tmp_path / "mine.yaml"
+    preset.write_text(f"name: mine\nbase: compute_optimal\nparams: {{table: {path}}}")
+    with pytest.raises(UserError, match=r"mine\.yaml: table=.* is a file"):
+        get_scheme(str(preset))
+
+
+def test_a_choice_that_is_a_file_is_kept_with_its_text(tmp_path: Path) -> None:
+    file = tmp_path / "narrow.yaml"
+    file.write_text("name: narrow\nbase: beam\nparams: {beams: 4, width: 2}")
+    choice = {"scheme": str(file), "params": {"beams": 6}}
+    kept = kept_table(json.dumps({"probe": 1, "budgets": {"500": {"edges": [], "choices": [choice]}}}), None)
+    file.unlink()
+    assert "narrow@" in kept
+    _KEPT.clear()  # as in another process
+    _, state = after_probe(kept, ("1", 0.9))
+    assert state.strategy.name.startswith("narrow@")
+    assert kept_table(kept, None) == kept
 
 
 @pytest.mark.parametrize("name", [name for name in schemes() if name != "compute_optimal"])
-def test_every_scheme_can_be_chosen_and_carries_on_from_a_probe(name: str, tmp_path: Path) -> None:
-    path = tmp_path / "policy.json"
+def test_every_scheme_can_be_chosen_and_carries_on_from_a_probe(name: str) -> None:
     choice = {"scheme": name, "params": {**get_scheme(name).raw, **SMALL.get(name, {})}}
     budgets = {"1": {"edges": [], "choices": [choice]}}
-    path.write_text(json.dumps({"task": "t", "model": "m", "probe": 3, "budgets": budgets}))
+    table = json.dumps({"task": "t", "model": "m", "probe": 3, "budgets": budgets})
     for seed in range(3):
         world = World(seed=seed, goal=2.0, refuting=0.2)
-        trace = run(make_strategy("compute_optimal", {"table": str(path), "block": 2}), world, limit=3000)
+        trace = run(make_strategy("compute_optimal", {"table": table, "block": 2}), world, limit=3000)
         assert trace.asked[-1] == []
         assert trace.state.strategy.name == name
         assert trace.answer is not None

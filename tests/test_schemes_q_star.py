@@ -8,7 +8,7 @@ import pytest
 
 from thoughtgraph.graph.records import Evaluation, Operator, Outcome, Request
 from thoughtgraph.graph.schemes import make_strategy
-from thoughtgraph.graph.schemes.q_star import BestFirst
+from thoughtgraph.graph.strategies.a_star import BestFirst
 
 from .grower import QUESTION, Grower
 from .telling import T, ask, grown, key, noted

@@ -302,6 +302,21 @@ def test_the_discriminator_is_asked_about_every_candidate_once_unless_one_answer
     assert [r for r in search.ask(9) if not r.grows] == []
 
 
+def test_a_candidate_that_was_read_once_and_agreed_does_not_survive() -> None:
+    """4 beginnings, 2 must agree. x0 (.75): one could be read, and agreed: share 1, 1 answer. y4 (.5): 2 of 4. x8 (.5): none.
+
+    y4 alone survives, though x0 has the higher reward and share: y .5 / 1 + 1 / 1 = 1.5, halved .75.
+    """
+    search = three_answers(prefixes=4, agree=2)
+    for name, agreed, read in (("x0!", 1, 1), ("y4!", 2, 4), ("x8!", 0, 4)):
+        request = Request(Operator.EVALUATE, (name,), 4, action="discriminate", agent="discriminator")
+        said = Evaluation(name, "agreement", "hand", agreed / read, rollouts=read, successes=agreed)
+        search.tell(Outcome(request, (), (said,)))
+    answer = search.answer()
+    assert (answer.thought, answer.key, answer.score) == ("y4!", "y", pytest.approx(0.75))
+    assert search.strategy.choose(search.state).rule == "consistency"
+
+
 @given(
     st.lists(
         st.tuples(st.sampled_from("xyz"), st.none() | st.integers(0, 4), st.floats(0, 1)),
@@ -340,6 +355,7 @@ def test_the_chosen_answer_is_never_one_that_fell_while_another_survived(
         ({"actions": "A1,A7"}, "knows no action 'A7'"),
         ({"actions": "A5,A4"}, "add A2"),
         ({"agree": 5}, "agree=5 of prefixes=4"),
+        ({"subquestions": 200, "votes": 100}, "subquestions=200 × votes=100 samples are too many"),
     ],
 )
 def test_parameters_that_cannot_be(params: dict[str, object], message: str) -> None:

@@ -7,10 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from scheme_cases import SMALL
+from search_world import ROOT, World
 
 from thoughtgraph.graph.errors import UnknownNameError, UserError
 from thoughtgraph.graph.schemes import Scheme, defaults, get_scheme, make_strategy, schemes
-from thoughtgraph.graph.schemes.parameters import Parameter
+from thoughtgraph.graph.schemes.common import MOST_SAMPLES
+from thoughtgraph.graph.schemes.parameters import Parameter, read_parameters
 from thoughtgraph.graph.strategies.chains import cot
 
 PLUGIN = """
@@ -54,6 +57,7 @@ def test_values_may_come_from_a_command_line() -> None:
     ("params", "message"),
     [
         ({"branching": 0}, "branching=0 is not possible; give a whole number ≥ 1"),
+        ({"branching": 10**9}, "branching=1000000000 is not possible; give a whole number ≥ 1 and ≤ 16384"),
         ({"branching": "2.5"}, "whole number"),
         ({"branching": True}, "whole number"),
         ({"branching": None}, "whole number"),
@@ -77,6 +81,30 @@ def test_values_that_are_not_allowed(params: dict[str, object], message: str) ->
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("name", sorted(schemes()))
+def test_no_count_makes_a_request_ask_for_more_samples_than_the_most(name: str) -> None:
+    """Whatever its other counts are: those without a bound, each above it in turn, make more requests, not larger ones."""
+    for parameter in get_scheme(name).parameters:
+        if parameter.type != "int" or parameter.maximum == MOST_SAMPLES:
+            continue
+        assert parameter.maximum is None
+        try:
+            strategy = make_strategy(name, {**SMALL.get(name, {}), parameter.name: MOST_SAMPLES + 1})
+        except UserError:
+            continue  # it does not go with the others
+        world, state = World(goal=2.0), strategy.start(ROOT)
+        for _ in range(12):
+            requests, state = strategy.ask(state, 4)
+            assert max((request.n for request in requests), default=1) <= MOST_SAMPLES, parameter.name
+            state = strategy.tell(state, [world.do(request) for request in requests])
+
+
+def test_bounds_leave_room_for_what_fills_a_budget() -> None:
+    for name, scheme in schemes().items():
+        values = read_parameters(name, scheme.parameters, scheme.fill)
+        assert values == {**defaults(name), **scheme.fill}
+
+
 def test_names_that_do_not_exist() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'mcts'"):
         make_strategy("mtcs")
@@ -87,8 +115,6 @@ def test_names_that_do_not_exist() -> None:
 
 
 def test_a_scheme_without_parameters_says_so() -> None:
-    from thoughtgraph.graph.schemes.parameters import read_parameters
-
     with pytest.raises(UserError, match="has no parameters; leave out 'n'"):
         read_parameters("bare", (), {"n": 1})
 

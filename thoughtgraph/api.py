@@ -36,7 +36,7 @@ class Options(TypedDict, total=False):
     task: str
     """Name of the task; default `numbers`."""
     scheme: str
-    """Name of the search scheme; default `mcts`. `thoughtgraph schemes` lists them."""
+    """Name of the search scheme, or path of a YAML file that composes one; default `mcts`. `thoughtgraph schemes` lists the names."""
     params: Mapping[str, Any]
     """The scheme's own parameters."""
     model: str | LanguageModel
@@ -237,10 +237,10 @@ def configure(
 
 def make_budget(limits: Mapping[str, float]) -> Budget:
     """Return the budget of these limits by name; raises UserError on a name that is no limit."""
-    known = Budget.__dataclass_fields__
+    from .graph.budget import check_limits
+
+    check_limits(limits)
     for name in limits:
-        if name not in known:
-            raise UnknownNameError("budget limit", name, known)
         if not isinstance(limits[name], int | float):  # pyright: ignore[reportUnnecessaryIsInstance] - as above
             raise UserError(f"the budget {name}={limits[name]!r} is not a number; write one, such as 4000")
     return Budget(**dict(limits))  # pyright: ignore[reportArgumentType] - counts may come as floats

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any
 
 
@@ -23,15 +24,28 @@ class Advice:
     """Parameters by scheme."""
     agents: Mapping[str, Mapping[str, str]]
     """Specs of further models by role, by scheme."""
+    policy_table: str | None
+    """Text of the table that says which scheme to use for which difficulty; None if none was learned."""
 
 
 def builtin_advice(spec: str) -> Advice | None:
     """Return what the model of a spec recommends; None for any that is not shipped."""
     prefix, _, name = spec.partition(":")
-    path = files("thoughtgraph.agents").joinpath("builtin", name, "search.json")
-    if prefix != "builtin" or not path.is_file():
+    folder = files("thoughtgraph.agents").joinpath("builtin", name)
+    if prefix != "builtin" or not folder.joinpath("search.json").is_file():
         return None
-    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return read_advice(folder)
+
+
+def read_advice(folder: Traversable) -> Advice:
+    """Return what `search.json` in a model's folder recommends, with the policy table beside it, once one was learned."""
+    values: dict[str, Any] = json.loads(folder.joinpath("search.json").read_text(encoding="utf-8"))
+    table = folder.joinpath(values["policy_table"]) if "policy_table" in values else None
     return Advice(
-        values["min_p"], values["step_tokens"], values["unique"], values["schemes"], values.get("agents", {})
+        values["min_p"],
+        values["step_tokens"],
+        values["unique"],
+        values["schemes"],
+        values.get("agents", {}),
+        table.read_text(encoding="utf-8") if table is not None and table.is_file() else None,
     )

@@ -25,6 +25,9 @@ Output = str | Sample
 """A text, cut and counted like a real model's; or a whole sample, returned as it is."""
 Script = Sequence[Output] | Mapping[str, Sequence[Output]] | Callable[[GenerationCall], Sequence[Output]]
 
+_FORM = 'lines like {"prompt": "…", "outputs": ["…"]}'
+"""How messages show what a script file holds."""
+
 
 class ScriptedModel:
     """Answers from a list, a mapping of prompts, or a function.
@@ -79,12 +82,12 @@ class ScriptedModel:
             data = path.read_bytes()
             script = _read_script(data.decode("utf-8"), lines=path.suffix == ".jsonl")
         except OSError as error:
-            raise UserError(f"cannot read the script {str(path)!r}: {error.strerror}") from error
-        except (ValueError, TypeError, KeyError) as error:
+            reason = error.strerror or type(error).__name__
             raise UserError(
-                f"{str(path)!r} is not a script ({error}); write lines like "
-                '{"prompt": "…", "outputs": ["…"]}'
+                f"cannot read the script {str(path)!r} ({reason}); give a file of {_FORM}"
             ) from error
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(f"{str(path)!r} is not a script ({error}); write {_FORM}") from error
         return cls(
             script, name=f"scripted:{path.stem}@{hashlib.blake2b(data, digest_size=5).hexdigest()}", chat=chat
         )

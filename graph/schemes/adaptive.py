@@ -26,7 +26,7 @@ from ..strategies.search import TreeSearch
 from ..strategies.tree import REFUTED, Tree
 from ..strategies.voting import Vote
 from .base import Scheme, Values
-from .common import ENDLESS, PROMPTING, prompt_action, prompted, stop_score, temperature, whole
+from .common import ENDLESS, PROMPTING, prompt_action, prompted, samples, stop_score, temperature, whole
 from .parameters import Parameter
 
 Criterion = Literal["beta", "dirichlet", "window"]
@@ -121,7 +121,7 @@ _ADAPTIVE = Scheme(
             maximum=1.0,
         ),
         temperature(0.7),
-        whole("block", 5, "samples between two looks at the vote; the window of criterion=window"),
+        samples("block", 5, "samples between two looks at the vote; the window of criterion=window"),
         stop_score(None),
         PROMPTING,
     ),

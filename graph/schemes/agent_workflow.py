@@ -26,7 +26,7 @@ from ..strategies.search import TreeSearch
 from ..strategies.tree import REFUTED, ROOT, TERMINAL
 from ..strategies.voting import finalizer
 from .base import Scheme, Values
-from .common import ENDLESS, select, stop_score, temperature, whole
+from .common import ENDLESS, samples, select, stop_score, temperature, whole
 from .inner import inner, needs_of, scheme_named, search_in
 from .parameters import Parameter
 
@@ -145,7 +145,7 @@ SCHEMES = (
             inner("solver", "cot", "scheme of the searches inside thoughts"),
             whole("solvers", 3, "searches for the whole question, where there is no plan"),
             Parameter("check", "bool", True, "whether results are criticised before they are integrated"),
-            whole("n", 1, "integrated solutions"),
+            samples("n", 1, "integrated solutions"),
             whole("workflows", 1, "workflows side by side"),
             select("best"),
             temperature(0.7),

@@ -10,7 +10,7 @@ from ..records import Operator
 from ..strategies.base import Strategy
 from ..strategies.beam import beam
 from .base import Scheme, scores
-from .common import ENDLESS, MERGE_STATES, aggregation, select, stop_score, temperature, whole
+from .common import ENDLESS, MERGE_STATES, aggregation, samples, select, stop_score, temperature, whole
 from .parameters import Parameter
 
 MAX_STEPS = whole("max_steps", 40, "rounds at most")
@@ -23,8 +23,8 @@ FILL = {"repeats": ENDLESS}
 def beam_parameters(lookahead: Parameter | None = None) -> tuple[Parameter, ...]:
     """Return the parameters of beam search, with this one for the lookahead."""
     return (
-        whole("beams", 16, "N: candidates a round"),
-        whole("width", 4, "M: continuations of each kept thought; N // M are kept"),
+        samples("beams", 16, "N: candidates a round"),
+        samples("width", 4, "M: continuations of each kept thought; N // M are kept"),
         *(() if lookahead is None else (lookahead,)),
         MAX_STEPS,
         REPEATS,

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, get_type_hints
 
 from ..records import Operator
+from ..strategies.a_star import BestFirst
 from ..strategies.backup import LeafBackup, MeanBackup, WeightedBackup
 from ..strategies.beam import Best
+from ..strategies.breadth_first import Breadth
 from ..strategies.chains import Blocks, Hierarchy, Newest
 from ..strategies.depth_first import DepthFirst
 from ..strategies.evaluation import EvaluationRule, FirstKnown, Stop
@@ -32,13 +34,12 @@ from ..strategies.search import TreeSearch
 from ..strategies.solutions import HighestValue
 from ..strategies.voting import BestSolution, Vote
 from .adaptive import UntilDecided
+from .common import MOST_SAMPLES
 from .dvts import BestOfEach, LastCandidates
 from .lats import Reflect
-from .q_star import BestFirst
 from .revisions import Revisions
 from .self_refine import Refinement
 from .stepwise_bon import Stepwise
-from .tot import Breadth
 from .x1 import PathSolution
 
 
@@ -54,6 +55,7 @@ ZERO_UP = Limit(0.0)
 POSITIVE = Limit(above=0.0)
 SHARE = Limit(0.0, 1.0)
 PORTION = Limit(above=0.0, maximum=1.0)
+SAMPLES = Limit(1.0, MOST_SAMPLES)
 
 Check = Callable[[Any, TreeSearch[Any]], str | None]
 """Says what is wrong with a part in a search, and what to do; None if nothing is."""
@@ -163,13 +165,16 @@ _TREE, _MCTS, _CHAINS = (
 
 PARTS: dict[Any, dict[str, Part]] = {
     Selector: {
-        "best_first": part(BestFirst, row={**_TREE, "strategy": "best-first search"}, lam=ZERO_UP),
-        "blocks": part(Blocks, row=_CHAINS, check=_whole),
+        "best_first": part(
+            BestFirst, row={**_TREE, "strategy": "best-first search"}, lam=ZERO_UP, top_k=SAMPLES
+        ),
+        "blocks": part(Blocks, row=_CHAINS, check=_whole, block=SAMPLES),
         "depth_first": part(
             DepthFirst,
             logs=(Operator.BACKTRACK,),
             row={**_TREE, "strategy": "depth-first search"},
             check=_asking,
+            n=SAMPLES,
             threshold=SHARE,
             temperature=ZERO_UP,
         ),
@@ -178,6 +183,7 @@ PARTS: dict[Any, dict[str, Part]] = {
             Particles,
             row={"family": "sampling", "structure": "chains", "strategy": "particle filtering"},
             check=_particles,
+            n=SAMPLES,
             sharpness=POSITIVE,
             temperature=ZERO_UP,
             references=ZERO_UP,
@@ -187,16 +193,20 @@ PARTS: dict[Any, dict[str, Part]] = {
             asks=lambda paths: [*["value"] * (paths.judges > 0), *["critique"] * paths.advises],
             row=_MCTS,
             further=ZERO_UP,
-            judges=ZERO_UP,
+            judges=Limit(0.0, MOST_SAMPLES),
         ),
         "plan": part(Plan, row={**_CHAINS, "step": "solution"}, check=_asking),
         "rounds": part(Rounds, row={**_TREE, "strategy": "beam search"}, check=_asking, temperature=ZERO_UP),
         "until_decided": part(
-            UntilDecided, row={**_CHAINS, "family": "sampling"}, check=_whole, confidence=PORTION
+            UntilDecided,
+            row={**_CHAINS, "family": "sampling"},
+            check=_whole,
+            block=SAMPLES,
+            confidence=PORTION,
         ),
     },
     Expander: {
-        "sampler": part(Sampler, check=_sampler, temperature=ZERO_UP, heating=ZERO_UP),
+        "sampler": part(Sampler, check=_sampler, n=SAMPLES, temperature=ZERO_UP, heating=ZERO_UP),
     },
     Formula: {
         "puct": part(Puct, c=ZERO_UP, base=POSITIVE, shift=ZERO_UP),
@@ -205,17 +215,17 @@ PARTS: dict[Any, dict[str, Part]] = {
     Judge: {
         "path_scores": part(PathScores, constant=("grows",)),
         "rollouts": part(Rollouts, constant=("grows",)),
-        "values": part(Values, asks=lambda judge: ("value",), constant=("grows",)),
-        "votes": part(Votes, asks=lambda judge: ("vote",), constant=("grows",)),
+        "values": part(Values, asks=lambda judge: ("value",), constant=("grows",), n=SAMPLES),
+        "votes": part(Votes, asks=lambda judge: ("vote",), constant=("grows",), n=SAMPLES),
     },
     Keeper: {
-        "best": part(Best, check=_best),
-        "best_of_each": part(BestOfEach),
-        "breadth": part(Breadth),
+        "best": part(Best, check=_best, beams=SAMPLES, width=SAMPLES),
+        "best_of_each": part(BestOfEach, subtrees=SAMPLES, width=SAMPLES),
+        "breadth": part(Breadth, n=SAMPLES),
     },
     Followup: {
         "reflect": part(Reflect, asks=lambda followup: ("reflect",)),
-        "roll_out": part(RollOut, steps=ZERO_UP, temperature=ZERO_UP),
+        "roll_out": part(RollOut, n=SAMPLES, steps=ZERO_UP, temperature=ZERO_UP),
     },
     Script: {
         "refinement": part(
@@ -226,7 +236,7 @@ PARTS: dict[Any, dict[str, Part]] = {
             temperature=ZERO_UP,
         ),
         "revisions": part(Revisions, logs=(Operator.REFINE,), constant=("stride",), temperature=ZERO_UP),
-        "stepwise": part(Stepwise, temperature=ZERO_UP),
+        "stepwise": part(Stepwise, stride=SAMPLES, temperature=ZERO_UP),
     },
     EvaluationRule: {
         "first_known": part(FirstKnown),

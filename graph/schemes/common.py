@@ -10,6 +10,10 @@ from .parameters import Parameter
 ENDLESS = 1_000_000
 """More than any budget pays for: of whatever makes a scheme go on, in its `fill`."""
 
+MOST_SAMPLES = 16_384
+"""Samples that one request may ask for at most: they are drawn, held and recorded together. Searches are tested with ten thousand. What makes a
+search go on is not bounded by it: further requests are."""
+
 
 def temperature(default: float | None) -> Parameter:
     """Return the sampling temperature, with its default."""
@@ -40,7 +44,17 @@ def whole(name: str, default: int, doc: str, minimum: int = 1) -> Parameter:
     return Parameter(name, "int", default, doc, minimum=minimum)
 
 
-BLOCK = whole("block", 8, "samples a request: the unit of concurrency and of stopping")
+def samples(name: str, default: int, doc: str, minimum: int = 1) -> Parameter:
+    """Return a parameter that counts the samples of one request."""
+    return Parameter(name, "int", default, doc, minimum=minimum, maximum=MOST_SAMPLES)
+
+
+def choice(name: str, default: str, choices: tuple[str, ...], doc: str) -> Parameter:
+    """Return a parameter that is one of these words."""
+    return Parameter(name, "choice", default, doc, choices=choices)
+
+
+BLOCK = samples("block", 8, "samples a request: the unit of concurrency and of stopping")
 MERGE_STATES = Parameter(
     "merge_states", "bool", False, "whether thoughts that reach equal states share a node and its statistics"
 )

@@ -1,4 +1,4 @@
-"""Schemes that users compose in YAML: a scheme with other parameters, or parts by name. Wherever a scheme is named, a file may be.
+"""Schemes that users compose in YAML: a scheme with other parameters, or parts by name. Where a run's scheme is named, a file may be.
 
     name: narrow_beam                    # a preset
     summary: a narrow beam
@@ -114,6 +114,11 @@ def compose(text: str, source: str, registered: Lookup) -> Scheme:
         UserError: on anything in it that fits nothing.
     """
     data, reader = load(text, source), Reader(source)
+    if "scheme" in data and not {"base", "selector"} & data.keys():
+        base = data["scheme"] if isinstance(data["scheme"], str) else "NAME"
+        raise reader.wrong(
+            "scheme", f"is no field of a file; name the scheme that it changes as base: {base}"
+        )
     if ("base" in data) == ("selector" in data):
         raise reader.wrong("", "give a base, for a preset, or a selector, for a composition of parts")
     known = _PRESET if "base" in data else _COMPOSITION

@@ -12,12 +12,16 @@ scheme that solved most (Snell et al., arXiv 2408.03314, §3.2). It is JSON:
 `probe` is the number of samples difficulties were estimated from. `edges` are ascending and in [0, 1], and there is one choice
 more: the first is for difficulties up to and with the first edge, the next up to and with the second, the last for those above
 the last edge. A budget is in tokens; a search uses that nearest to its own and not above it, or the smallest if its own is
-unknown or below all.
+unknown or below all. Where a choice names a YAML file, its text is kept beside it, as `composition`.
+
+The parameter `table` is this text. `kept_table` puts it there when a run is set up, from a file or for the model in use: so it
+is in the run's record, and neither a search nor a resume reads a file.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,11 +34,22 @@ from ..strategies.base import Strategy
 from ..strategies.meta import ComputeOptimal
 from .base import Scheme
 from .common import BLOCK, PROMPTING, prompt_action, prompted, temperature
-from .inner import scheme_named
+from .inner import scheme_kept, scheme_named
 from .parameters import Parameter, Value, read_parameters
 
 NAME = "compute_optimal"
 AUTO = "auto"
+_LEARN = "`thoughtgraph compare … --learn FILE`"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyTable(Parameter):
+    """A parameter that is a policy table: `auto`, its text, or, until a run is set up, its file."""
+
+    @property
+    def allowed(self) -> str:
+        """See `Parameter.allowed`."""
+        return f"a file, or {AUTO}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +58,23 @@ class Entry:
 
     scheme: str
     params: tuple[tuple[str, Value], ...]
+    composition: str = ""
+    """Text of the file that the scheme is from; "" for a registered one."""
+
+    def build(self, seed: int) -> Strategy[Any]:
+        """Return its strategy."""
+        scheme = scheme_named(self.scheme)
+        return scheme.build(read_parameters(scheme.name, scheme.parameters, dict(self.params)), seed)
+
+    def needs(self) -> frozenset[str]:
+        """Return what its scheme needs."""
+        scheme = scheme_named(self.scheme)
+        return scheme.needs(read_parameters(scheme.name, scheme.parameters, dict(self.params)))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        text = {"composition": self.composition} if self.composition else {}
+        return {"scheme": self.scheme, "params": dict(self.params), **text}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +98,14 @@ class Table:
         fitting = [bins for budget, bins in self.budgets if budget <= tokens]
         return fitting[-1] if fitting else self.budgets[0][1]
 
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        budgets = {
+            f"{tokens:.17g}": {"edges": list(bins.edges), "choices": [c.as_json() for c in bins.choices]}
+            for tokens, bins in self.budgets
+        }
+        return {"probe": self.probe, "budgets": budgets}
+
 
 @dataclass(frozen=True, slots=True)
 class TablePolicy:
@@ -82,38 +122,71 @@ class TablePolicy:
     def strategy(self, difficulty: float) -> Strategy[Any]:
         """See `Policy.strategy`."""
         bins = self._known().bins(self.tokens)
-        chosen = bins.choices[bisect_left(bins.edges, difficulty)]
-        scheme = scheme_named(chosen.scheme)
-        return scheme.build(read_parameters(scheme.name, scheme.parameters, dict(chosen.params)), self.seed)
+        return bins.choices[bisect_left(bins.edges, difficulty)].build(self.seed)
 
     def _known(self) -> Table:
         if self.table is None:
-            raise UserError(
-                "compute_optimal has no policy table for this task and model; learn one with "
-                "`thoughtgraph compare … --learn FILE` and give it: table=FILE"
-            )
+            raise _unknown()
         return self.table
 
 
-def read_table(path: str) -> Table:
-    """Return the table in a file.
+def kept_table(given: str, shipped: str | None) -> str:
+    """Return what a run records as its table: the text alone, whatever was given.
+
+    Args:
+        given: `auto`, a file, or a text.
+        shipped: text of the table that comes with the model in use; None if there is none.
 
     Raises:
-        UserError: if there is none, or it says something impossible; schemes and parameters are checked too.
+        UserError: if there is no table, or it says something impossible; schemes and parameters are checked too.
+    """
+    text, source = given, "the policy table"
+    if given == AUTO:
+        if shipped is None:
+            raise _unknown()
+        text = shipped
+    elif not _is_text(given):
+        source = f"the policy table {given}"
+        try:
+            text = Path(given).read_text(encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"{source} cannot be read: {error.strerror}") from None
+        except ValueError:
+            raise _no_table(source, "it is no text") from None
+    return json.dumps(read_table(text, source).as_json(), sort_keys=True, separators=(",", ":"))
+
+
+def read_table(text: str, source: str = "the policy table") -> Table:
+    """Return the table that a text describes.
+
+    Args:
+        text: JSON.
+        source: what messages call it.
+
+    Raises:
+        UserError: if it is none, or says something impossible; schemes and parameters are checked too.
     """
     try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
-        table = _table(values)
-    except OSError as error:
-        raise UserError(f"the policy table {path} cannot be read: {error.strerror}") from None
+        return _table(json.loads(text))
     except UserError as error:
-        raise UserError(f"the policy table {path} is wrong: {error}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"the policy table {path} is not one ({type(error).__name__}: {error}); "
-            "write it with `thoughtgraph compare … --learn FILE`"
-        ) from None
-    return table
+        raise UserError(f"{source} is wrong: {error}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _no_table(source, f"{type(error).__name__}: {error}") from None
+
+
+def _unknown() -> UserError:
+    return UserError(
+        f"{NAME} has no policy table for this task and model; learn one with {_LEARN} and give it: table=FILE"
+    )
+
+
+def _no_table(source: str, reason: str) -> UserError:
+    return UserError(f"{source} is not one ({reason}); write it with {_LEARN}")
+
+
+def _is_text(given: str) -> bool:
+    """Return whether a table is given as its text, not as a file."""
+    return given.lstrip().startswith("{")
 
 
 def _table(values: Mapping[str, Any]) -> Table:
@@ -121,6 +194,8 @@ def _table(values: Mapping[str, Any]) -> Table:
     probe = int(values["probe"])
     if not budgets or probe < 1:
         raise UserError("it needs a budget at least, and a probe of 1 or more")
+    if not all(math.isfinite(tokens) and tokens > 0 for tokens, _ in budgets):
+        raise UserError("a budget in it is no number of tokens; write one above 0")
     return Table(probe, tuple(budgets))
 
 
@@ -137,15 +212,23 @@ def _bins(tokens: str, values: Mapping[str, Any]) -> Bins:
 
 
 def _entry(values: Mapping[str, Any]) -> Entry:
-    scheme = scheme_named(values["scheme"])
-    if scheme.name == NAME:
-        raise UserError(f"it chooses {NAME} itself; choose another scheme")
-    read_parameters(scheme.name, scheme.parameters, values["params"])
-    return Entry(scheme.name, tuple(sorted(values["params"].items())))
+    name, text = scheme_kept(values["scheme"], values.get("composition", ""))
+    scheme = scheme_named(name)
+    if any(isinstance(parameter, PolicyTable) for parameter in scheme.parameters):
+        raise UserError(f"it chooses {name} itself; choose another scheme")
+    given = read_parameters(scheme.name, scheme.parameters, values["params"])
+    entry = Entry(name, tuple((key, given[key]) for key in sorted(values["params"])), text)
+    entry.build(0)
+    return entry
 
 
 def _read(values: Mapping[str, Any]) -> Table | None:
-    return None if values["table"] == AUTO else read_table(values["table"])
+    given = values["table"]
+    if given != AUTO and not _is_text(given):
+        raise UserError(
+            f"table={given!r} is a file, which is read when a run is set up; give it with the run: --param table=FILE"
+        )
+    return None if given == AUTO else read_table(given)
 
 
 def _build(values: Mapping[str, Any], seed: int) -> Strategy[Any]:
@@ -158,11 +241,8 @@ def _build(values: Mapping[str, Any], seed: int) -> Strategy[Any]:
 def _needs(values: Mapping[str, Any]) -> frozenset[str]:
     """Return what any scheme needs that the table may choose at this budget."""
     table = _read(values)
-    needs = set(prompted(values))
-    for choice in table.bins(values["budget_tokens"]).choices if table else ():
-        scheme = scheme_named(choice.scheme)
-        needs |= scheme.needs(read_parameters(scheme.name, scheme.parameters, dict(choice.params)))
-    return frozenset(needs)
+    choices = table.bins(values["budget_tokens"]).choices if table else ()
+    return frozenset(prompted(values)).union(*(choice.needs() for choice in choices))
 
 
 _COMPUTE_OPTIMAL = Scheme(
@@ -178,11 +258,11 @@ _COMPUTE_OPTIMAL = Scheme(
     paper="arXiv 2408.03314",
     build=_build,
     parameters=(
-        Parameter(
+        PolicyTable(
             "table",
             "text",
             AUTO,
-            "file of the policy table, as `thoughtgraph compare --learn` writes it; auto: the shipped model's, if it has one",
+            "the policy table, as `thoughtgraph compare --learn` writes it, of which the run keeps the text; auto: the shipped model's",
         ),
         Parameter(
             "probe",
@@ -192,7 +272,13 @@ _COMPUTE_OPTIMAL = Scheme(
             minimum=1,
             optional=True,
         ),
-        Parameter("budget_tokens", "int", 0, "the budget to look up, in tokens; 0: unknown", minimum=0),
+        Parameter(
+            "budget_tokens",
+            "int",
+            0,
+            "the budget to look up in the table, in tokens; 0: that of the run, if it has one of tokens",
+            minimum=0,
+        ),
         temperature(0.7),
         BLOCK,
         PROMPTING,

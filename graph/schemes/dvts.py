@@ -1,8 +1,8 @@
-"""Diverse verifier tree search, as in search-and-learn (huggingface/search-and-learn, `dvts`; no paper).
+"""Diverse verifier tree search: the beam search of Snell et al. (arXiv 2408.03314), varied by huggingface/search-and-learn (`dvts`).
 
-The N candidates of a round are split over N / M subtrees. Each subtree is a greedy search of its own: M candidates, of which the one with the
-highest aggregated score is continued, until that one is finished. At the end the last M candidates of every subtree are the solutions,
-and they vote, weighted by their scores.
+It has no paper of its own. The N candidates of a round are split over N / M subtrees. Each subtree is a greedy search of its own: M candidates,
+of which the one with the highest aggregated score is continued, until that one is finished. At the end the last M candidates of every subtree
+are the solutions, and they vote, weighted by their scores.
 
 Its defaults there are N = M = 4, which is a single subtree; here N = 16, as for beam search. M = 4, a temperature of .8, 40 rounds and the last step's score
 are its own. There, lookahead is an option of it too; here it is not. A finished candidate that lost to an unfinished one before the last
@@ -29,7 +29,7 @@ from ..strategies.tree import ROOT, TERMINAL
 from ..strategies.voting import finalizer
 from .base import Scheme, scores
 from .beam import FILL, MAX_STEPS, REPEATS
-from .common import MERGE_STATES, aggregation, select, stop_score, temperature, whole
+from .common import MERGE_STATES, aggregation, samples, select, stop_score, temperature
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +113,8 @@ _DVTS = Scheme(
     paper="arXiv 2408.03314, varied by huggingface/search-and-learn",
     build=_dvts,
     parameters=(
-        whole("beams", 16, "N: candidates a round, a multiple of M"),
-        whole("width", 4, "M: candidates a subtree and round; there are N / M subtrees"),
+        samples("beams", 16, "N: candidates a round, a multiple of M"),
+        samples("width", 4, "M: candidates a subtree and round; there are N / M subtrees"),
         MAX_STEPS,
         REPEATS,
         select("weighted"),

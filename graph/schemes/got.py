@@ -1,164 +1,24 @@
-"""Graph of thoughts: generate, score, keep the best, aggregate, refine (Besta et al., arXiv 2308.09687).
+"""Graph of thoughts: generate, score, keep the best, aggregate, refine (Besta et al., arXiv 2308.09687); see `strategies/operations.py`.
 
-A static plan of operations, as the authors' controller executes it; each works on the thoughts that were kept after the one before it:
-
-    generate   `generate` attempts at the question
-    aggregate  `aggregate` times one attempt out of all that were kept, which all are its parents
-    refine     `refine` new versions of the best one kept
-
-Aggregate and refine alternate for `rounds`. After each operation the new thoughts are scored, by the team's verifiers or by an evaluator that
-is asked for a value each (`judge`), and of them and those kept before, the best `keep` are kept. With `parts`, the question is split first; each
-part is answered `generate` times by searches of their own inside thoughts, and the best result of each part is kept for the first aggregation.
-The numbers 5, 10, 10 are those of the authors' sorting example, where the score is computed. That new thoughts compete with what was kept
-before them is so for refinements there, as far as we remember (unverified), and ours for aggregations.
-
-The Blueprint (arXiv 2501.11223, §5.3) says that a model of its own controls the graph, which the authors' code does not have. `control=model` does
-it: before each operation after the first, an evaluator is asked which one comes next, or whether to stop. What it says that cannot be read or
-done (aggregating a single thought, say) falls to the plan's operation at this place. It orders at most as many as the plan has, so it ends.
+The numbers 5, 10, 10 are those of the authors' sorting example, where the score is computed. `control=model` has a model order the operations, as
+the Blueprint (arXiv 2501.11223, §5.3) says; the authors' code has no such thing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..records import Operator
 from ..strategies.evaluation import Stop
 from ..strategies.expansion import Sampler
-from ..strategies.parts import Ask, Pick, TreeState
-from ..strategies.plan import Line, Lines, Plan, Stage, combine, judge, merit, portion
+from ..strategies.operations import Operations
+from ..strategies.plan import Lines, Plan
 from ..strategies.search import TreeSearch
-from ..strategies.tree import REFUTED, ROOT, TERMINAL
 from ..strategies.voting import finalizer
 from .base import Scheme, Values
-from .common import ENDLESS, select, stop_score, temperature, whole
-from .inner import inner, needs_of, scheme_named, search_in
-from .parameters import Parameter
-
-INSIDE = 0.75
-"""Part of the budget for the searches that answer the parts."""
-
-_ORDERS = ("generate", "refine", "aggregate", "stop")
-
-
-@dataclass(frozen=True, slots=True)
-class Operations:
-    """A graph of operations. `Line.count` is how many of them were begun; answering the parts is one."""
-
-    stride: int
-    """Attempts of the first operation."""
-    keep: int
-    aggregate: int
-    refine: int
-    rounds: int
-    parts: int
-    solver: str
-    asks_value: bool
-    asks_control: bool
-    temperature: float | None
-
-    def next(self, state: TreeState[Lines], line: Line) -> Stage | None:
-        """See `Script.next`."""
-        if not line.stage:
-            return self._split() if self.parts else self._generate(line)
-        if line.stage == "split":
-            return self._solve(state, line) or self._generate(line)
-        if line.stage == "control":
-            return self._operate(line, self._ordered(state, line))
-        if line.stage != "score":
-            line.kept += line.new
-            living = [node for node in line.new if not state.tree.has(node, REFUTED)]
-            if self.asks_value and living:
-                return Stage("score", judge(living, "value"))
-        attempts = self._keep_best(state, line)
-        if not line.kept:
-            return self._generate(line) if line.stage == "solve" else None
-        if not attempts:
-            return self._operate(line, "combine" if line.count <= max(1, 2 * self.rounds) else "stop")
-        if self.asks_control and line.count <= 2 * self.rounds:
-            ask = Ask(Operator.EVALUATE, action="control")
-            return Stage("control", (Pick(tuple(line.kept), 1, line.turn, ask),))
-        return self._operate(line, self._planned(line))
-
-    def _split(self) -> Stage:
-        ask = Ask(action="split", horizon="solution", temperature=self.temperature)
-        return Stage("split", (Pick((ROOT,), self.parts, 0, ask),))
-
-    def _solve(self, state: TreeState[Lines], line: Line) -> Stage | None:
-        """Return the stage in which the parts are answered, or None if there are none."""
-        tree = state.tree
-        parts = [node for node in line.new if not tree.has(node, TERMINAL | REFUTED)]
-        of = len(parts) * self.stride
-        picks: list[Pick] = []
-        for place in range(of):
-            part, sample = parts[place // self.stride], place % self.stride
-            share = portion(place, of, INSIDE)
-            nested = search_in(self.solver, tree.thought[part].text, share, self.temperature)
-            picks.append(Pick((part,), 1, sample, Ask(horizon="solution", distinct=False, nested=nested)))
-        line.count = 1
-        return Stage("solve", picks) if picks else None
-
-    def _generate(self, line: Line) -> Stage | None:
-        line.count = 0
-        return self._operate(line, "generate")
-
-    def _operate(self, line: Line, operation: str) -> Stage | None:
-        """Return the stage of an operation; every one draws samples of its own, also where the same thoughts are kept again."""
-        line.count += 1
-        if operation == "stop":
-            return None
-        if operation == "generate":
-            ask = Ask(horizon="solution", temperature=self.temperature)
-            return Stage(operation, (Pick((ROOT,), self.stride, line.turn * self.stride, ask),))
-        if operation == "combine" or (operation == "aggregate" and len(line.kept) > 1):
-            nodes, n = line.kept, self.aggregate
-        else:
-            nodes, n = line.kept[:1], self.refine
-        return Stage(operation, (combine(nodes, n, line.turn * n, self.temperature),))
-
-    def _planned(self, line: Line) -> str:
-        """Return the plan's operation at this place."""
-        if line.count > 2 * self.rounds:
-            return "stop"
-        return "aggregate" if line.count % 2 else "refine"
-
-    def _ordered(self, state: TreeState[Lines], line: Line) -> str:
-        """Return the operation that the controller chose, or the plan's where it chose none that can be done."""
-        said = [
-            evaluation.text.strip().lower()
-            for reply in line.replies
-            if reply
-            for evaluation in reply.evaluations
-            if evaluation.kind == "choice" and evaluation.text is not None
-        ]
-        order = next((word for word in said if word in _ORDERS), None)
-        if order == "aggregate" and len(line.kept) == 1:
-            order = None
-        operation = order or self._planned(line)
-        state.note(Operator.SELECT, line.kept, operation=operation, by="model" if order else "plan")
-        return operation
-
-    def _keep_best(self, state: TreeState[Lines], line: Line) -> bool:
-        """Keep the best attempts, or the best living result of each part; return whether they are attempts at the whole."""
-        tree = state.tree
-        ranked = sorted(line.kept, key=lambda node: merit(tree, node))
-        attempts = [node for node in ranked if not tree.thought[node].nested]
-        if attempts:
-            best = attempts[: self.keep]
-            dropped = attempts[self.keep :]
-        else:
-            of_part = {tree.parent[node]: node for node in reversed(ranked) if not tree.has(node, REFUTED)}
-            best = [
-                of_part[part] for part in dict.fromkeys(tree.parent[n] for n in line.kept) if part in of_part
-            ]
-            dropped = [node for node in ranked if node not in of_part.values()]
-        for node in dropped:
-            state.note(Operator.PRUNE, (node,), reason="keep", score=tree.score(node))
-        line.kept = best
-        return bool(attempts)
+from .common import ENDLESS, choice, samples, select, stop_score, temperature, whole
+from .inner import inner, needs_of, search_in
 
 
 def _build(values: Values, seed: int) -> TreeSearch[Lines]:
-    scheme_named(values["solver"])
     heat = values["temperature"]
     script = Operations(
         stride=values["generate"],
@@ -167,7 +27,7 @@ def _build(values: Values, seed: int) -> TreeSearch[Lines]:
         refine=values["refine"],
         rounds=values["rounds"],
         parts=values["parts"],
-        solver=values["solver"],
+        solver=search_in(values["solver"], None, 1.0, heat),
         asks_value=values["judge"] == "value",
         asks_control=values["control"] == "model",
         temperature=heat,
@@ -190,53 +50,46 @@ def _needs(values: Values) -> frozenset[str]:
     return frozenset(needs)
 
 
-SCHEMES = (
-    Scheme(
-        name="got",
-        family="graphs",
-        summary="a graph of operations: generate, score, keep the best, aggregate, refine",
-        structure="graph",
-        step="solution",
-        strategy="controller",
-        operators=(
-            Operator.GENERATE,
-            Operator.AGGREGATE,
-            Operator.REFINE,
-            Operator.EVALUATE,
-            Operator.PRUNE,
-            Operator.SELECT,
-        ),
-        models=("policy", "value model", "outcome verifier", "step verifier", "controller"),
-        supervision="none",
-        paper="arXiv 2308.09687",
-        build=_build,
-        parameters=(
-            whole("generate", 5, "attempts generated, at the question or at each part"),
-            whole("keep", 2, "best attempts kept after each operation"),
-            whole("aggregate", 10, "samples of an aggregation of all attempts kept"),
-            whole("refine", 10, "samples of a refinement of the best attempt"),
-            whole("rounds", 1, "how often aggregate and refine follow each other", minimum=0),
-            whole("parts", 0, "parts that the question is split into first; 0: it is not", minimum=0),
-            inner("solver", "cot", "scheme of the searches that answer the parts"),
-            Parameter(
-                "judge",
-                "choice",
-                "team",
-                "who scores thoughts: the team's verifiers, or an evaluator asked for the value of each",
-                choices=("team", "value"),
-            ),
-            Parameter(
-                "control",
-                "choice",
-                "plan",
-                "what says which operation comes next",
-                choices=("plan", "model"),
-            ),
-            select("best"),
-            temperature(0.7),
-            stop_score(1.0),
-        ),
-        needs=_needs,
-        fill={"rounds": ENDLESS},
+_GOT = Scheme(
+    name="got",
+    family="graphs",
+    summary="a graph of operations: generate, score, keep the best, aggregate, refine",
+    structure="graph",
+    step="solution",
+    strategy="controller",
+    operators=(
+        Operator.GENERATE,
+        Operator.AGGREGATE,
+        Operator.REFINE,
+        Operator.EVALUATE,
+        Operator.PRUNE,
+        Operator.SELECT,
     ),
+    models=("policy", "value model", "outcome verifier", "step verifier", "controller"),
+    supervision="none",
+    paper="arXiv 2308.09687",
+    build=_build,
+    parameters=(
+        samples("generate", 5, "attempts generated, at the question or at each part"),
+        whole("keep", 2, "best attempts kept after each operation"),
+        samples("aggregate", 10, "samples of an aggregation of all attempts kept"),
+        samples("refine", 10, "samples of a refinement of the best attempt"),
+        whole("rounds", 1, "how often aggregate and refine follow each other", minimum=0),
+        samples("parts", 0, "parts that the question is split into first; 0: it is not", minimum=0),
+        inner("solver", "cot", "scheme of the searches that answer the parts"),
+        choice(
+            "judge",
+            "team",
+            ("team", "value"),
+            "who scores thoughts: the team's verifiers, or an evaluator asked for the value of each",
+        ),
+        choice("control", "plan", ("plan", "model"), "what says which operation comes next"),
+        select("best"),
+        temperature(0.7),
+        stop_score(1.0),
+    ),
+    needs=_needs,
+    fill={"rounds": ENDLESS},
 )
+
+SCHEMES = (_GOT,)

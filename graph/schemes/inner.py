@@ -1,16 +1,43 @@
-"""Schemes that are named as parameters of others, for searches inside thoughts."""
+"""Schemes that are named as parameters of others, for searches inside thoughts.
+
+They are registered ones. A file is refused: a run keeps the text of its own scheme's file, and the searches inside its thoughts must not depend on
+any other that may be changed or gone when the run is resumed.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from ..errors import UserError
 from ..records import Nested
 from .base import Scheme
-from .parameters import Parameter
+from .composition import is_file
+from .parameters import Parameter, Value
+
+
+@dataclass(frozen=True, slots=True)
+class SchemeName(Parameter):
+    """A parameter that names a registered scheme."""
+
+    @property
+    def allowed(self) -> str:
+        """See `Parameter.allowed`."""
+        return "the name of a scheme"
+
+    def read(self, given: object) -> Value:
+        """See `Parameter.read`."""
+        value = Parameter.read(self, given)
+        if isinstance(value, str) and (is_file(value) or "@" in value):
+            raise UserError(
+                f"{self.name}={value!r} is a file's scheme, and a search inside a thought needs a registered one; "
+                "give a name from `thoughtgraph schemes`, to which an entry point adds yours (see CONTRIBUTING.md)"
+            )
+        return value
 
 
 def inner(name: str, default: str, doc: str) -> Parameter:
     """Return a parameter that names a scheme."""
-    return Parameter(name, "text", default, doc)
+    return SchemeName(name, "text", default, doc)
 
 
 def scheme_named(name: str) -> Scheme:
@@ -18,6 +45,13 @@ def scheme_named(name: str) -> Scheme:
     from .registry import get_scheme  # the registry imports the modules that import this one
 
     return get_scheme(name)
+
+
+def scheme_kept(name: str, text: str) -> tuple[str, str]:
+    """Return the name under which a record keeps a scheme, which may be a file's, and the file's text; see `registry.pin`."""
+    from .registry import pin
+
+    return pin(name, text)
 
 
 def needs_of(name: str) -> frozenset[str]:

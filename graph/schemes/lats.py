@@ -32,7 +32,7 @@ from ..strategies.search import TreeSearch
 from ..strategies.tree import TERMINAL
 from ..strategies.voting import BestSolution
 from .base import Scheme
-from .common import MERGE_STATES, stop_score, temperature, whole
+from .common import MERGE_STATES, samples, stop_score, temperature, whole
 from .iterated import AGAIN, HEATING, OPERATORS, PATIENCE, WIDENING, fill, sampler
 from .parameters import Parameter
 
@@ -107,7 +107,7 @@ _LATS = Scheme(
     fill=fill("iterations"),
     parameters=(
         whole("iterations", 50, "iterations"),
-        whole("branching", 5, "samples an expansion"),
+        samples("branching", 5, "samples an expansion"),
         Parameter("c", "float", 2.0**0.5, "exploration constant", minimum=0.0),
         whole("depth", 7, "depth at which thoughts are not expanded any more"),
         whole("rollout", 4, "expansions that follow from the best new thought", minimum=0),
@@ -118,7 +118,7 @@ _LATS = Scheme(
             "who values new thoughts: a model that is asked, or the team's verifiers",
             choices=("value", "scores"),
         ),
-        whole("replies", 1, "replies that make one value"),
+        samples("replies", 1, "replies that make one value"),
         whole("reflections", 3, "failed solutions reflected upon", minimum=0),
         Parameter(
             "divide_twice", "bool", False, "whether values are divided by the visits twice, as published"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..records import Operator
 from ..strategies.mcts import mcts
 from .base import Scheme
-from .common import ENDLESS, MERGE_STATES, select, stop_score, temperature
+from .common import ENDLESS, MERGE_STATES, samples, select, stop_score, temperature
 from .parameters import Parameter
 
 _MCTS = Scheme(
@@ -29,7 +29,7 @@ _MCTS = Scheme(
     build=lambda values, seed: mcts(**values),
     fill={"max_expansions": ENDLESS},
     parameters=(
-        Parameter("branching", "int", 4, "samples an expansion", minimum=1),
+        samples("branching", 4, "samples an expansion"),
         Parameter("selector", "choice", "puct", "selection formula", choices=("puct", "uct")),
         Parameter(
             "c",

@@ -25,7 +25,7 @@ from ..strategies.paths import Paths
 from ..strategies.search import TreeSearch
 from ..strategies.voting import finalizer
 from .base import Scheme, scores
-from .common import MERGE_STATES, aggregation, select, stop_score, temperature, whole
+from .common import MERGE_STATES, aggregation, samples, select, stop_score, temperature, whole
 from .iterated import AGAIN, HEATING, OPERATORS, PATIENCE, WIDENING, fill, sampler
 from .parameters import Parameter
 
@@ -60,7 +60,7 @@ _OPENR = Scheme(
     fill=fill("paths"),
     parameters=(
         whole("paths", 16, "iterations, each a complete path"),
-        whole("branching", 4, "samples an expansion"),
+        samples("branching", 4, "samples an expansion"),
         Parameter("c", "float", 1.25, "exploration constant", minimum=0.0),
         Parameter("base", "float", 19652.0, "visits at which exploration starts to grow", above=0.0),
         Parameter(

@@ -13,7 +13,7 @@ from ..strategies.expansion import Sampler
 from ..strategies.particles import Particles, Survivors
 from ..strategies.search import TreeSearch
 from .base import Scheme, scores
-from .common import ENDLESS, aggregation, select, stop_score, temperature, whole
+from .common import ENDLESS, aggregation, samples, select, stop_score, temperature, whole
 from .parameters import Parameter
 
 
@@ -50,7 +50,7 @@ def _search(
 
 
 _OPERATORS = (Operator.GENERATE, Operator.EVALUATE, Operator.PRUNE, Operator.SELECT)
-_N = whole("n", 16, "particles")
+_N = samples("n", 16, "particles")
 _COMMON = (
     whole("max_steps", 40, "rounds at most, each one step of every particle"),
     aggregation("last"),

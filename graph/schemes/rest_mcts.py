@@ -29,7 +29,7 @@ from ..strategies.rollouts import RollOut
 from ..strategies.search import TreeSearch
 from ..strategies.voting import BestSolution
 from .base import Scheme
-from .common import MERGE_STATES, temperature, whole
+from .common import MERGE_STATES, samples, temperature, whole
 from .iterated import AGAIN, HEATING, OPERATORS, PATIENCE, WIDENING, fill, sampler
 from .parameters import Parameter
 
@@ -70,7 +70,7 @@ _REST_MCTS = Scheme(
     fill=fill("iterations"),
     parameters=(
         whole("iterations", 100, "expansions"),
-        whole("branching", 3, "samples an expansion"),
+        samples("branching", 3, "samples an expansion"),
         Parameter("epsilon", "float", 0.7, "exploration constant", minimum=0.0),
         Parameter("bonus", "float", 1.0, "what an unvisited thought scores above its value", minimum=0.0),
         whole("forward", 3, "greedy steps rolled out from the best new thought"),

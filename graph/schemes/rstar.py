@@ -3,6 +3,9 @@
 A1 one step, A2 all remaining steps, A3 the next sub-question with its answer, A4 another answer to it, A5 the question in other words;
 `strategies/rstar.py` says what may follow what and what becomes of the samples, `strategies/consistency.py` how the answer is chosen.
 
+The discriminator is the model of the role `discriminator`. With the shipped model it is the policy itself (its search.json names builtin:numbers):
+self-discrimination, not the paper's second model. `--agent discriminator=MODEL` gives another.
+
 Samples a request: A1 3, A2 32, A3 3 × 10, A4 10, A5 1, at T = 0.8; 32 roll-outs, depth 5 (the authors: 8 for MATH), UCT with w = 2. The discriminator gets
 4 beginnings of a solution and must come to its answer from 2. `answers`, `votes` and `rollouts` are what a small budget lowers first.
 """
@@ -21,7 +24,7 @@ from ..strategies.formulas import Uct
 from ..strategies.rstar import ACTIONS, LEGAL, QUESTION, ActionRollouts
 from ..strategies.search import TreeSearch
 from .base import Scheme
-from .common import MERGE_STATES, stop_score, temperature, whole
+from .common import MERGE_STATES, MOST_SAMPLES, samples, stop_score, temperature, whole
 from .iterated import AGAIN, OPERATORS, fill
 from .parameters import Parameter
 
@@ -48,17 +51,23 @@ def _build(values: Mapping[str, Any], seed: int) -> Strategy[Any]:
         raise UserError(
             f"agree={values['agree']} of prefixes={values['prefixes']} cannot be; give agree ≤ prefixes"
         )
-    samples = {
+    actions, pairs = _actions(values), values["subquestions"] * values["votes"]
+    if "A3" in actions and pairs > MOST_SAMPLES:
+        raise UserError(
+            f"subquestions={values['subquestions']} × votes={values['votes']} samples are too many for one request; "
+            f"give {MOST_SAMPLES} at most"
+        )
+    counts = {
         "A1": values["thoughts"],
         "A2": values["answers"],
-        "A3": values["subquestions"] * values["votes"],
+        "A3": pairs,
         "A4": values["votes"],
         "A5": 1,
     }
     selector = ActionRollouts(
         seed,
-        _actions(values),
-        samples,
+        actions,
+        counts,
         keeps=values["subquestions"],
         rollouts=values["rollouts"],
         depth=values["depth"],
@@ -104,12 +113,17 @@ _RSTAR = Scheme(
         Parameter("actions", "text", "A1,A2,A3,A4,A5", "the actions that may be asked"),
         whole("depth", 5, "depth at which thoughts are not expanded any more"),
         Parameter("w", "float", 2.0, "exploration constant", minimum=0.0),
-        whole("thoughts", 3, "samples of A1, one step each"),
-        whole("answers", 32, "samples of A2, all remaining steps each: they vote on one answer"),
-        whole("subquestions", 3, "sub-questions that A3 keeps"),
-        whole("votes", 10, "samples that vote on the answer to a sub-question (A3, A4)"),
-        Parameter("discriminate", "bool", True, "whether a second model must agree with the answer"),
-        whole("prefixes", 4, "beginnings of a solution that the second model completes"),
+        samples("thoughts", 3, "samples of A1, one step each"),
+        samples("answers", 32, "samples of A2, all remaining steps each: they vote on one answer"),
+        samples("subquestions", 3, "sub-questions that A3 keeps"),
+        samples("votes", 10, "samples that vote on the answer to a sub-question (A3, A4)"),
+        Parameter(
+            "discriminate",
+            "bool",
+            True,
+            "whether the model of the role discriminator must agree with the answer: a second one, or the policy itself (so builtin:numbers)",
+        ),
+        samples("prefixes", 4, "beginnings of a solution that the second model completes"),
         whole("agree", 2, "how many of them must come to the same answer"),
         AGAIN,
         temperature(0.8),

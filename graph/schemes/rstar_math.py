@@ -28,7 +28,7 @@ from ..strategies.paths import Onwards, Paths
 from ..strategies.search import TreeSearch
 from ..strategies.voting import finalizer
 from .base import Scheme, scores
-from .common import MERGE_STATES, select, stop_score, temperature, whole
+from .common import MERGE_STATES, samples, select, stop_score, temperature, whole
 from .iterated import AGAIN, HEATING, OPERATORS, PATIENCE, WIDENING, fill, sampler
 from .parameters import Parameter
 
@@ -69,7 +69,7 @@ _RSTAR_MATH = Scheme(
     fill=fill("iterations"),
     parameters=(
         whole("iterations", 12, "paths"),
-        whole("branching", 32, "candidates an expansion"),
+        samples("branching", 32, "candidates an expansion"),
         Parameter("c", "float", 2.0, "exploration constant", minimum=0.0),
         whole("depth", 16, "depth at which thoughts are not expanded any more"),
         Parameter(

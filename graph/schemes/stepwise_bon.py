@@ -18,7 +18,7 @@ from ..strategies.search import TreeSearch
 from ..strategies.tree import REFUTED, ROOT, TERMINAL
 from ..strategies.voting import finalizer
 from .base import Scheme, Values, scores
-from .common import ENDLESS, select, stop_score, temperature, whole
+from .common import ENDLESS, samples, select, stop_score, temperature, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ SCHEMES = (
         paper="arXiv 2410.13639",
         build=_build,
         parameters=(
-            whole("n", 4, "N: candidates a step"),
+            samples("n", 4, "N: candidates a step"),
             whole("max_steps", 40, "steps at most"),
             whole("chains", 1, "chains, grown side by side"),
             select("best"),

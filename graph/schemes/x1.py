@@ -32,7 +32,7 @@ from ..strategies.search import TreeSearch
 from ..strategies.tree import REFUTED, ROOT
 from ..strategies.voting import BestSolution
 from .base import Scheme, scores
-from .common import MERGE_STATES, stop_score, temperature, whole
+from .common import MERGE_STATES, samples, stop_score, temperature, whole
 from .iterated import AGAIN, HEATING, OPERATORS, PATIENCE, WIDENING, fill, sampler
 from .parameters import Parameter
 
@@ -96,7 +96,7 @@ _X1 = Scheme(
     needs=scores,
     fill=fill("iterations"),
     parameters=(
-        whole("branching", 2, "M: samples an expansion"),
+        samples("branching", 2, "M: samples an expansion"),
         whole("iterations", 32, "expansions"),
         Parameter("c1", "float", 1.25, "exploration constant", minimum=0.0),
         Parameter("c2", "float", 19652.0, "visits at which exploration starts to grow", above=0.0),
@@ -105,7 +105,7 @@ _X1 = Scheme(
         ),
         Parameter("gamma", "float", 0.96, "discount per step", above=0.0, maximum=1.0),
         Parameter("lr", "float", 1.0, "learning rate of the backup", above=0.0, maximum=1.0),
-        whole("simulations", 0, "chains rolled out from each new thought", minimum=0),
+        samples("simulations", 0, "chains rolled out from each new thought", minimum=0),
         Parameter(
             "alpha", "float", 0.5, "weight of the simulations in a thought's value", above=0.0, maximum=1.0
         ),

@@ -1,4 +1,4 @@
-"""Depth-first search with a threshold and backtracking.
+"""Depth-first search with a threshold and backtracking: Algorithm 2 of Tree of Thoughts (Yao et al., arXiv 2305.10601), which uses it for crosswords.
 
 A thought is continued by `n` samples; a `Judge` says what each is worth; those worth less than the threshold are pruned, and of the others
 the best is continued next. Where a thought has no child left to continue, the search goes back to its parent, and says so in the log.

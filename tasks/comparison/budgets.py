@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ...graph.errors import UnknownNameError, UserError
+from ...graph.budget import check_limits
+from ...graph.errors import UserError
 from ...graph.records import Budget
 
 
@@ -37,9 +38,7 @@ class Budgets:
         Raises:
             UserError: if two limits have several values, a value is there twice, or a limit is unknown or impossible.
         """
-        for name in limits:
-            if name not in Budget.__dataclass_fields__:
-                raise UnknownNameError("budget limit", name, Budget.__dataclass_fields__)
+        check_limits(limits)
         several = [name for name, values in limits.items() if len(values) > 1]
         if len(several) > 1:
             raise UserError(

@@ -17,6 +17,7 @@ for the budget, the command line's.
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Hashable, Mapping, Sequence
@@ -35,6 +36,9 @@ MAJORITY, WEIGHTED = BASELINES = ("self_consistency", "weighted_vote")
 
 STAND_IN: Mapping[str, Any] = {"select": "weighted"}
 """Parameters with which best_of_n is the weighted vote, where no scheme of that name is registered."""
+
+_FORM = 'parameters by scheme, such as {"beam": {"width": 8}}'
+"""How messages show what a file holds, YAML or JSON."""
 
 _LABEL = re.compile(r"[^\s,=]+")
 _FIELDS = ("scheme", "params", "budgets")
@@ -94,7 +98,7 @@ def read_entries(
 
     Raises:
         UnknownNameError: on a label that is neither a scheme nor in the file.
-        UserError: on a label given twice, or anything in the file or in `over` that fits nothing.
+        UserError: on a label given twice, a file none of whose labels is compared, or anything in it or in `over` that fits nothing.
     """
     known = {name: _entry(name, None) for name in schemes()}
     known.setdefault(WEIGHTED, Entry(WEIGHTED, "best_of_n", dict(STAND_IN)))
@@ -112,6 +116,11 @@ def read_entries(
         chosen[label] = known[label]
     added = {name: replace(known[name], added=True) for name in BASELINES if name not in chosen}
     entries = {**added, **chosen}
+    if file and not any(label in entries for label in file):
+        names = ", ".join(file)
+        raise UserError(
+            f"nothing of the file of parameters is compared; name one of its labels in --schemes: {names}"
+        )
     for label, params in (over or {}).items():
         if label not in entries:
             raise UnknownNameError("scheme or label in --param", label, entries)
@@ -132,12 +141,13 @@ def read_file(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
         value = _json(text) if path.suffix == ".json" else _yaml(text)
     except OSError as error:
-        raise UserError(f"cannot read {str(path)!r} ({error.strerror}); give a file of parameters") from None
+        reason = error.strerror or type(error).__name__
+        raise UserError(f"cannot read {str(path)!r} ({reason}); give a file of parameters") from None
     except (ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{str(path)!r} is no file of parameters: {reason}") from None
+        raise UserError(f"{str(path)!r} is no file of parameters: {reason}; write {_FORM}") from None
     if not isinstance(value, dict):
-        raise UserError(f"{str(path)!r} is no file of parameters: write an object of parameters by scheme")
+        raise UserError(f"{str(path)!r} is no file of parameters; write {_FORM}")
     return {str(label): below for label, below in cast("dict[Any, Any]", value).items()}
 
 
@@ -150,7 +160,7 @@ def _entry(label: str, value: Any, base: Entry | None = None) -> Entry:
     fields = _mapping(label, value)
     if base is None:  # a label of its own
         if "scheme" not in fields:
-            raise UnknownNameError("scheme in the file of parameters", label, schemes())
+            raise _no_scheme(label)
         for name in fields:
             if name not in _FIELDS:
                 raise UnknownNameError(f"field of {label!r} in the file of parameters", name, _FIELDS)
@@ -158,6 +168,11 @@ def _entry(label: str, value: Any, base: Entry | None = None) -> Entry:
         get_scheme(scheme)
         return Entry(label, scheme, _mapping(label, fields.get("params", {})), _by_budget(label, fields))
     own = {p.name for p in get_scheme(base.scheme).parameters}
+    for name in fields:
+        if name not in (*own, *_FIELDS):
+            raise UnknownNameError(
+                f"parameter of {label!r} in the file of parameters", name, own | {"budgets"}
+            )
     if "scheme" in fields and "scheme" not in own:
         raise UserError(f"{label!r} is itself a scheme; give another label to name a scheme under it")
     plain = {name: v for name, v in fields.items() if name not in ("params", "budgets") or name in own}
@@ -165,6 +180,15 @@ def _entry(label: str, value: Any, base: Entry | None = None) -> Entry:
     if "params" not in own:
         params |= _mapping(label, fields.get("params", {}))
     return Entry(label, base.scheme, params, {} if "budgets" in own else _by_budget(label, fields))
+
+
+def _no_scheme(label: str) -> UserError:
+    """Return the error on a label that is no scheme and names none: mistyped, or a label of one's own."""
+    if difflib.get_close_matches(label, schemes(), n=1):
+        return UnknownNameError("scheme in the file of parameters", label, schemes())
+    return UserError(
+        f"the label {label!r} in the file of parameters is no scheme; name the one it stands for: {label}: {{scheme: NAME}}"
+    )
 
 
 def _by_budget(label: str, fields: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -201,6 +225,10 @@ def _yaml(text: str) -> Any:
 
     try:
         return yaml.load(text, Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        at = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
+        raise ValueError(f"{at}{error.problem or error.context}") from None
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from None
 

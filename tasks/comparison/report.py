@@ -12,7 +12,7 @@ from .budgets import key
 from .cells import Plan
 from .policy import Lesson
 from .results import Row
-from .stats import BOOTSTRAP, RESAMPLES, TAIL, WILSON, Difference, Interval
+from .stats import BOOTSTRAP, NEWCOMBE, PAIRED, RESAMPLES, TAIL, WILSON, Difference, Interval
 
 FORMAT = 1
 """Of the record."""
@@ -63,7 +63,7 @@ class Comparison:
             "statistics": {
                 "confidence": 1 - 2 * TAIL,
                 "interval": sorted({row.interval.method for row in self.rows}),
-                "difference": f"paired {BOOTSTRAP}",
+                "difference": "; ".join(sorted(self.difference_methods)) or PAIRED,
                 "resamples": self.resamples,
                 "seed": self.bootstrap_seed,
             },
@@ -72,6 +72,11 @@ class Comparison:
             "policy": None if self.lesson is None else self.lesson.as_json(),
             "command": self.command,
         }
+
+    @property
+    def difference_methods(self) -> set[str]:
+        """How the intervals of the differences were made."""
+        return {found.method for row in self.rows for found in row.differences.values()}
 
 
 def result_rows(comparison: Comparison) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -138,11 +143,7 @@ def markdown(comparison: Comparison, plot: str | None) -> str:
         _table(*result_rows(comparison), right=2),
         *([f"![Share solved against the budget, with 95 % intervals]({plot})"] if plot else []),
         "## Differences to the baselines",
-        (
-            f"Percentage points, over the same problems: paired {BOOTSTRAP}, {comparison.resamples:,} resamples, seed "
-            f"{comparison.bootstrap_seed}. *p* is an exact two-sided sign test over the problems on which they differ, not corrected for the number of comparisons; *below 0* is the share of resamples "
-            "in which the scheme solves less than the baseline."
-        ),
+        _difference_method(comparison),
         _table(*difference_rows(comparison), right=3),
         *(_lesson(comparison.lesson) if comparison.lesson else []),
         "## Parameters",
@@ -190,6 +191,19 @@ def _method(comparison: Comparison) -> str:
         "The budget is a cap on what one search of a problem may pay, enforced before each call: a search ends where its next call might exceed "
         "it. The columns *tokens* to *tools* are means of what was really paid. Failed searches and those without an answer count as not solved. "
         f"Intervals: {'; '.join(parts)}. *wall s* is the time of the whole row, its problems searched side by side."
+    )
+
+
+def _difference_method(comparison: Comparison) -> str:
+    alike = (
+        f"; {NEWCOMBE} (Stat. Med. 17, 1998, method 10) where all problems differ by the same amount, as then all resamples do"
+        if NEWCOMBE in comparison.difference_methods
+        else ""
+    )
+    return (
+        f"Percentage points, over the same problems: {PAIRED}, {comparison.resamples:,} resamples, seed {comparison.bootstrap_seed}{alike}. "
+        "*p* is an exact two-sided sign test over the problems on which they differ, not corrected for the number of comparisons; *below 0* is the "
+        "share of resamples in which the scheme solves less than the baseline."
     )
 
 

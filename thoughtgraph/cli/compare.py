@@ -93,7 +93,7 @@ def compare(
         option(
             "--schemes",
             metavar="NAME,…",
-            help="What to compare: schemes, or labels of the file of parameters.",
+            help="What to compare: schemes, YAML files that compose one, or labels of the file of parameters.",
             show_default=False,
         ),
     ],

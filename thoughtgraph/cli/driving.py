@@ -15,6 +15,7 @@ from ..graph.errors import ThoughtGraphError
 from .codes import ExitCode
 from .output import remedy, tell, usage_line
 from .progress import Board
+from .spending import budget_note
 
 if TYPE_CHECKING:
     from ..storage.store import SqlStore
@@ -109,6 +110,8 @@ def report(place: Place, summary: Summary, interrupted: bool, emit: Callable[[An
         accuracy = "" if summary.accuracy is None else f" ({summary.accuracy:.1%} of those graded)"
         print(f"run {summary.run}: {summary.solved} of {summary.problems} solved{accuracy}")
         print(usage_line(summary.usage))
+        if note := budget_note(place.store, place.run):
+            print(note)
         print(f"see the problems: {place.show}")
     if interrupted:
         return ExitCode.INTERRUPTED

@@ -51,7 +51,12 @@ class SearchOptions:
     """What `solve` and `run` have in common. The fields are the options."""
 
     scheme: Annotated[
-        str, option("--scheme", "-s", help="Search scheme; `thoughtgraph schemes` lists them.")
+        str,
+        option(
+            "--scheme",
+            "-s",
+            help="Search scheme, or a YAML file that composes one; `thoughtgraph schemes` lists the names.",
+        ),
     ] = DEFAULTS.scheme
     param: Annotated[
         list[str] | None,
@@ -184,7 +189,7 @@ def read_params(pairs: Iterable[str], example: str = "--param width=5") -> dict[
     """Return NAME=VALUE pairs as a mapping; who uses the values reads them.
 
     Raises:
-        UserError: on a pair without a name or an equals sign, or a name given twice.
+        UserError: on a pair without a name, an equals sign or a value, or a name given twice.
     """
     values: dict[str, str] = {}
     for pair in pairs:
@@ -194,6 +199,10 @@ def read_params(pairs: Iterable[str], example: str = "--param width=5") -> dict[
             raise UserError(f"cannot read the parameter {pair!r}; write NAME=VALUE, such as {example}")
         if name in values:
             raise UserError(f"the parameter {name!r} is given twice; give it once")
+        if not text.strip():
+            raise UserError(
+                f"{name!r} is given no value; write NAME=VALUE, such as {example}, or leave it out"
+            )
         values[name] = text.strip()
     return values
 

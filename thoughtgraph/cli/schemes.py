@@ -43,6 +43,11 @@ MODELS = {
     "discriminator": "d",
     "controller": "c",
 }
+GROWING = {
+    "refine": "an attempt made anew, with what is wrong in it mended",
+    "aggregate": "several attempts combined into one",
+}
+"""What is asked of a generator by an operator alone, without an action."""
 HEADER = ("name", "structure", "step", "strategy", "operators", "models", "supervision", "paper")
 
 _ASIDE = re.compile(r" \([^)]*\)")
@@ -264,7 +269,7 @@ def _supply(need: str) -> str:
         scorer = ", or a --scorer" if need in BY_SCORER else ""
         return f"{need}: {EVALUATE[need]} (a chat model: --model, or --agent judge=MODEL{scorer})"
     how = "any model" if need in BY_RAW else "a chat model: --model"
-    return f"{need}: {GENERATE.get(need, 'an action of its own')} ({how})"
+    return f"{need}: {(GENERATE | GROWING).get(need, 'an action of its own')} ({how})"
 
 
 def _source(scheme: Scheme, name: str) -> str:

@@ -12,6 +12,7 @@ from .driving import Place, drive
 from .options import DEFAULTS, SearchOptions, TaskName, with_search_options
 from .output import line, only_data, usage_line
 from .progress import Spinner, choose
+from .spending import budget_note, no_room
 from .stores import opened
 
 if TYPE_CHECKING:
@@ -116,12 +117,14 @@ def _draw(result: Result, place: Place) -> None:
     for number, (text, score) in enumerate(steps, start=1):
         print(f"  {number}. {line(text)}" + ("" if score is None else f"   {score:.2f}"))
     print(usage_line(result.usage))
+    if note := budget_note(place.store, place.run):
+        print(note)
     print(f"see the tree: {place.show}")
 
 
 def _reason(result: Result) -> str:
     """Return why a search without a right answer stopped."""
-    if result.status not in ("unsolved", "no_answer"):
+    if result.status not in ("unsolved", "no_answer") or no_room(result.stopped, result.usage):
         return ""
     kind, _, limit = result.stopped.partition(":")
     if kind == "budget":
