@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...graph.display_text import clean
+from ...graph.display_text import clean, shorten
 from .budgets import key
 from .cells import Plan
 from .policy import Lesson
@@ -16,6 +16,9 @@ from .stats import BOOTSTRAP, NEWCOMBE, PAIRED, RESAMPLES, TAIL, WILSON, Differe
 
 FORMAT = 1
 """Of the record."""
+
+LONGEST = 60
+"""Characters of a parameter's value in the report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,4 +311,6 @@ def _sentence(text: str) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, Mapping | list | tuple):
         return json.dumps(value, sort_keys=True)
+    if isinstance(value, str):  # a policy table is a long text; the record has it whole
+        return shorten(value, LONGEST)
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
