@@ -143,7 +143,7 @@ SCHEMES = (
             Parameter("plan", "bool", True, "whether the question is taken apart first"),
             whole("max_parts", 6, "sub-problems of a plan that are used"),
             inner("solver", "cot", "scheme of the searches inside thoughts"),
-            whole("solvers", 3, "searches for the whole question, where there is no plan"),
+            samples("solvers", 3, "searches for the whole question, where there is no plan"),
             Parameter("check", "bool", True, "whether results are criticised before they are integrated"),
             samples("n", 1, "integrated solutions"),
             whole("workflows", 1, "workflows side by side"),
