@@ -11,6 +11,7 @@ from ..agents.models.advice import Advice, builtin_advice
 from ..agents.models.base import LanguageModel
 from ..agents.models.codec import generation_from_json
 from ..agents.models.replay import ReplayModel
+from ..agents.models.reuse import Reuse
 from ..graph.errors import UserError
 from ..graph.host import Setup
 from ..graph.ledger import RunSpec
@@ -28,7 +29,13 @@ from .settings import Settings
 __all__ = ["Replacements", "assemble", "recommended", "replay_model"]
 
 
-def assemble(settings: Settings, store: SqlStore, own: Replacements | None = None, run: str = "") -> Setup:
+def assemble(
+    settings: Settings,
+    store: SqlStore,
+    own: Replacements | None = None,
+    run: str = "",
+    reuse: Reuse | None = None,
+) -> Setup:
     """Build the setup of a machine.
 
     Args:
@@ -36,6 +43,7 @@ def assemble(settings: Settings, store: SqlStore, own: Replacements | None = Non
         store: where the search is recorded.
         own: agents and models of the user's own.
         run: id of the run whose units the machine will search; "" if it opens runs itself.
+        reuse: answers that models gave in other runs; None asks them each time.
 
     Raises:
         UserError: on settings that fit nothing, a scheme that needs what is not there, or a recorded run whose own agents were not given again.
@@ -58,6 +66,8 @@ def assemble(settings: Settings, store: SqlStore, own: Replacements | None = Non
         domain = copy(domain)
         domain.step_tokens = settings.step_tokens
     models = load_models(settings, domain, own, lambda source: replay_model(store, source))
+    if reuse is not None:
+        models = models.reusing(reuse)
     chosen = Choices(settings, models)
     settings = replace(settings, params=chosen.params(settings.scheme, settings.params))
     # built once now, so that a bad name or parameter is an error here and not in the first search

@@ -10,6 +10,7 @@ from ..agents.evaluators import PromptedVerifier, evaluators_for
 from ..agents.generator import PromptedGenerator, StepGenerator
 from ..agents.models.base import LanguageModel, ScoringModel, draws_unique
 from ..agents.models.registry import load_model, load_scorer
+from ..agents.models.reuse import Reuse
 from ..agents.protocols import Critic, Evaluator, Generator, ToolUser, Verifier
 from ..agents.team import Team
 from ..agents.tool_user import EquationChecker
@@ -55,6 +56,20 @@ class Models:
     """A chat model that can be asked for judgements: the `judge`, or the policy if it chats."""
     discriminator: LanguageModel | None
     arms: Mapping[str, LanguageModel]
+
+    def reusing(self, reuse: Reuse) -> Models:
+        """Return the same models, which answer from memory what they answered before."""
+
+        def one(model: LanguageModel | None) -> LanguageModel | None:
+            return None if model is None else reuse.model(model)
+
+        return Models(
+            one(self.policy),
+            None if self.scorer is None else reuse.scorer(self.scorer),
+            one(self.judge),
+            one(self.discriminator),
+            {name: reuse.model(arm) for name, arm in self.arms.items()},
+        )
 
 
 def load_models(settings: Settings, domain: Domain, own: Replacements, replay: Replay) -> Models:

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ..agents.models.reuse import Reuse
 from ..graph.errors import UserError
 from ..graph.host import Setup, evict_dead
 from ..graph.machine import build
@@ -65,8 +66,9 @@ async def start(
     run: str | None = None,
     parallel: int = 8,
     watch: Watch | None = None,
+    reuse: Reuse | None = None,
 ) -> Summary:
-    """Create a run over these problems and search them all.
+    """Create a run over these problems and search them all; for `reuse` see `assemble`.
 
     Raises:
         UserError: if there is nothing to search, or the settings fit nothing.
@@ -75,7 +77,7 @@ async def start(
     if not items:
         raise UserError("there are no problems to search; give a split or a file that has some")
     run = run or new_run_id()
-    setup = await asyncio.to_thread(assemble, settings, store, own, run)  # it may load a model
+    setup = await asyncio.to_thread(assemble, settings, store, own, run, reuse)  # it may load a model
     spec = setup.spec
     await asyncio.to_thread(store.create_run, spec, [item.problem for item in items])
     references = {item.problem.id: item.reference for item in items if item.reference is not None}

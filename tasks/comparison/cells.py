@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ...agents.models.reuse import Reuse
 from ...agents.prompting import prompt_versions
 from ...agents.team import Team
 from ...graph.domain import Domain
@@ -80,6 +81,13 @@ class Identity:
     def scorer(self) -> str | None:
         """The step scorer among the judges."""
         return next((name for name in self.judges if name.startswith("score:")), None)
+
+
+REUSED = (
+    "Model calls that an earlier search of this comparison had made were answered from memory (--reuse). Their costs are counted in full; "
+    "wall-clock times are too short."
+)
+"""Note on a comparison that was searched so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +181,7 @@ async def search(
     *,
     parallel: int = 8,
     retry_failed: bool = False,
+    reuse: bool = False,
     on_cell: Callable[[Cell, Sequence[UnitSummary]], None] | None = None,
 ) -> Summary:
     """Search every cell that is not done, one after the other, until all are or the watch's drain is asked for.
@@ -183,6 +192,7 @@ async def search(
         watch: see `runs.Watch`.
         parallel: problems searched at once.
         retry_failed: whether problems that failed before are searched again.
+        reuse: whether a model call that an earlier cell made is answered from memory.
         on_cell: told of each cell when its turn comes, with its units as they stand then.
 
     Returns:
@@ -191,6 +201,7 @@ async def search(
     Raises:
         ModelUnavailableError, StoreError, UserError: what stopped it. The same comparison again goes on from there.
     """
+    memory = Reuse() if reuse else None
     for cell in plan.cells:
         if watch.drain.requested:
             break
@@ -201,7 +212,9 @@ async def search(
             on_cell(cell, units)
         if _done(units):
             continue
-        await start(store, cell.settings, plan.items, run=cell.run, parallel=parallel, watch=watch)
+        await start(
+            store, cell.settings, plan.items, run=cell.run, parallel=parallel, watch=watch, reuse=memory
+        )
         if not watch.drain.requested:
             await asyncio.to_thread(_require_done, store.database, cell)
     return await asyncio.to_thread(_total, store, plan)

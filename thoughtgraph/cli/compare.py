@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -61,6 +61,7 @@ class Asked:
     probe: int
     bins: int
     retry_failed: bool
+    reuse: bool
     parallel: int
     command: str
 
@@ -148,6 +149,13 @@ def compare(
     retry_failed: Annotated[
         bool, option("--retry-failed", help="Search those problems again that failed.")
     ] = False,
+    reuse: Annotated[
+        bool,
+        option(
+            "--reuse",
+            help="Answer a model call that an earlier search of the comparison made from memory: same results and costs, less time.",
+        ),
+    ] = False,
     parallel: Parallel = 8,
 ) -> int:
     """Compare schemes at equal budgets over the same problems.
@@ -156,7 +164,7 @@ def compare(
     """
     asked = Asked(
         target, task, split, limit, schemes, budget, seeds, params, param, out, plot,
-        learn, probe, bins, retry_failed, parallel, command_line(context),
+        learn, probe, bins, retry_failed, reuse, parallel, command_line(context),
     )  # fmt: skip
     with only_data(search.as_json) as emit:
         return _compare(search, asked, emit if search.as_json else None)
@@ -164,7 +172,7 @@ def compare(
 
 def _compare(search: SearchOptions, asked: Asked, emit: Callable[[Any], None] | None) -> int:
     from ..api import configure
-    from ..tasks.comparison.cells import check_gradable, plan
+    from ..tasks.comparison.cells import REUSED, check_gradable, plan
     from ..tasks.comparison.code import code_version
     from ..tasks.comparison.plot import require_matplotlib
     from ..tasks.registry import TASKS, load_task
@@ -185,6 +193,8 @@ def _compare(search: SearchOptions, asked: Asked, emit: Callable[[Any], None] | 
     code = code_version(__version__, Path(__file__).resolve().parent.parent)
     with opened(search.db) as store:
         planned = plan(store, settings, items, entries, budgets, seeds, code)
+        if asked.reuse:
+            planned = replace(planned, notes=(*planned.notes, REUSED))
         folder = _folder(asked.out or Path(f"comparison-{planned.id[:8]}"))
         _folder(asked.learn.parent if asked.learn else folder)
         place = ComparisonPlace(store, planned.cells[0].run, search.db, asked.command)
@@ -272,6 +282,7 @@ def _searched(
         watch,
         parallel=asked.parallel,
         retry_failed=asked.retry_failed,
+        reuse=asked.reuse,
         on_cell=board.cell,
     )
 

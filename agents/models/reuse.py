@@ -1,0 +1,144 @@
+"""Models that answer a call they have answered before from memory.
+
+Searches that are compared ask the same things: a search with twice the budget begins like the one with half of it, and two ways to choose among
+samples draw the same samples. Equal calls have equal seeds, so the answer is the one that the model would give again; it is recorded and counted like any
+other. Only the time it takes is not what it would be.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+from ...graph.errors import ModelError
+from .base import Generation, GenerationCall, LanguageModel, Limits, Price, ScoringModel, Trace, draws_unique
+
+T = TypeVar("T")
+
+CALLS = 500_000
+"""Answers remembered at most, a few kilobytes each."""
+
+
+class Reuse:
+    """What was answered so far, by whatever model, and the models that look there first.
+
+    Args:
+        calls: answers kept at most (≥ 1); those not asked for the longest are forgotten first.
+    """
+
+    def __init__(self, calls: int = CALLS) -> None:
+        self._generations = _Memory[Generation](calls)
+        self._scores = _Memory[list[float]](calls)
+        self._models: dict[int, Any] = {}
+
+    @property
+    def reused(self) -> int:
+        """Answers given from memory so far, generations and scores."""
+        return self._generations.found + self._scores.found
+
+    def model(self, inner: LanguageModel) -> LanguageModel:
+        """Return a model that answers like `inner`; the same one each time."""
+        return self._models.setdefault(id(inner), _ReusingModel(inner, self._generations))
+
+    def scorer(self, inner: ScoringModel) -> ScoringModel:
+        """Return a scorer that answers like `inner`; the same one each time."""
+        return self._models.setdefault(id(inner), _ReusingScorer(inner, self._scores))
+
+
+class _Memory(Generic[T]):
+    def __init__(self, most: int) -> None:
+        if most < 1:
+            raise ValueError(f"room for {most} answers; give 1 or more")
+        self._most = most
+        self._kept: OrderedDict[object, T] = OrderedDict()
+        self.found = 0
+
+    def get(self, key: object) -> T | None:
+        answer = self._kept.get(key)
+        if answer is not None:
+            self._kept.move_to_end(key)
+            self.found += 1
+        return answer
+
+    def keep(self, key: object, answer: T) -> None:
+        self._kept[key] = answer
+        if len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+
+
+class _ReusingModel:
+    """See `Reuse.model`."""
+
+    def __init__(self, inner: LanguageModel, memory: _Memory[Generation]) -> None:
+        self._inner = inner
+        self._memory = memory
+
+    @property
+    def name(self) -> str:
+        return self._inner.name
+
+    @property
+    def chat(self) -> bool:
+        return self._inner.chat
+
+    @property
+    def unique(self) -> bool:
+        return draws_unique(self._inner)
+
+    @property
+    def limits(self) -> Limits:
+        return self._inner.limits
+
+    @property
+    def price(self) -> Price:
+        return self._inner.price
+
+    async def generate(self, calls: Sequence[GenerationCall]) -> list[Generation | ModelError]:
+        """See `LanguageModel.generate`."""
+        keys = [call.id(self.name) for call in calls]
+        answers: list[Generation | ModelError | None] = [self._memory.get(key) for key in keys]
+        missing = [i for i, answer in enumerate(answers) if answer is None]
+        if missing:
+            new = await self._inner.generate([calls[i] for i in missing])
+            _fill(answers, missing, new, lambda i, answer: self._memory.keep(keys[i], answer))
+        return [answer for answer in answers if answer is not None]
+
+
+class _ReusingScorer:
+    """See `Reuse.scorer`."""
+
+    def __init__(self, inner: ScoringModel, memory: _Memory[list[float]]) -> None:
+        self._inner = inner
+        self._memory = memory
+
+    @property
+    def name(self) -> str:
+        return self._inner.name
+
+    @property
+    def limits(self) -> Limits:
+        return self._inner.limits
+
+    async def score(self, traces: Sequence[Trace]) -> list[list[float] | ModelError]:
+        """See `ScoringModel.score`."""
+        keys = [(self.name, trace) for trace in traces]
+        answers: list[list[float] | ModelError | None] = [self._memory.get(key) for key in keys]
+        missing = [i for i, answer in enumerate(answers) if answer is None]
+        if missing:
+            new = await self._inner.score([traces[i] for i in missing])
+            _fill(answers, missing, new, lambda i, answer: self._memory.keep(keys[i], answer))
+        return [answer for answer in answers if answer is not None]
+
+
+def _fill(
+    answers: list[T | ModelError | None],
+    missing: Sequence[int],
+    new: Sequence[T | ModelError],
+    keep: Callable[[int, T], None],
+) -> None:
+    """Put the new answers into their places; a failure is not remembered."""
+    for i, answer in zip(missing, new, strict=True):
+        answers[i] = answer
+        if not isinstance(answer, ModelError):
+            keep(i, answer)
