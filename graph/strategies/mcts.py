@@ -135,7 +135,7 @@ class Descent:
 
     def _widens(self, tree: Tree, node: int) -> bool:
         """Return whether a thought's visits call for more samples of it."""
-        if self.widening is None or not 1 <= tree.stepped(node) < self.max_expansions:
+        if self.widening is None or not tree.stepped(node) or self._spent(tree, node):
             return False
         return tree.next_sample[node] < self.widening * math.sqrt(tree.visits[node])
 
