@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from hand_made import Hand
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thoughtgraph.graph.errors import UserError
 from thoughtgraph.graph.records import Evaluation, Operator, Outcome, Request, Thought
 from thoughtgraph.graph.schemes import make_strategy
 from thoughtgraph.graph.strategies.chains import best_of_n, cot, self_consistency
@@ -197,3 +201,44 @@ def test_shares_are_in_range_and_the_winner_is_a_candidate(candidates: list[Cand
     assert node in {f"t{i}" for i in range(len(candidates))}
     assert score is None or 0.0 <= score <= 1.0
     assert score is not None or all(s is None for _, s in candidates)
+
+
+def likely(*paths: tuple[float | None, float | None]) -> Outcome:
+    """Return one-step solutions with these outcome scores and log-probabilities."""
+    told = solutions(*((f"k{i}", score) for i, (score, _) in enumerate(paths)))
+    thoughts = (replace(t, logprob=path[1]) for t, path in zip(told.thoughts, paths, strict=True))
+    return replace(told, thoughts=tuple(thoughts))
+
+
+def test_joint_weighs_the_score_by_the_probability_of_the_path() -> None:
+    # 0.98 e^-9 = 0.00012, 0.6 e^-2 = 0.081, 0.9 e^-2.5 = 0.074, 0 e^0 = 0; the unscored one comes last
+    told = likely((0.98, -9.0), (0.6, -2.0), (0.9, -2.5), (0.0, 0.0), (None, 0.0))
+    assert decided("joint", told) == ("t1", 0.6)
+    assert decided("best", told) == ("t0", 0.98)
+
+
+def test_joint_without_scores_takes_the_likeliest() -> None:
+    assert decided("joint", likely((None, -3.0), (None, -1.0), (None, -2.0))) == ("t1", None)
+
+
+def test_joint_multiplies_over_the_steps_of_a_path() -> None:
+    search = Hand("mcts", select="joint", branching=2)
+    search.grow(search.one(), {"a": 0.5, "b": 0.5})
+    for name, logprob in (("a", -1.0), ("b", -5.0)):
+        node = search.tree.index[name]
+        search.tree.thought[node] = replace(search.tree.thought[node], logprob=logprob)
+    for request in search.ask(2):
+        [parent] = request.subjects
+        search.grow(
+            request, {f"{parent}!": {"a": 0.8, "b": 0.9}[parent]}, logprob={"a": -4.0, "b": -1.0}[parent]
+        )
+    # 0.8 e^-5 = 0.0054 against 0.9 e^-6 = 0.0022, though b's has the better score and the likelier last step
+    answer = search.strategy.answer(search.state)
+    assert answer.text == "a!"
+    assert answer.score == 0.8
+
+
+def test_joint_needs_log_probabilities() -> None:
+    strategy = best_of_n(select="joint")
+    with pytest.raises(UserError, match=r"select=joint needs log-probabilities.*use select=best"):
+        strategy.answer(strategy.tell(strategy.start(ROOT), [solutions(("x", 0.5))]))

@@ -28,7 +28,7 @@ def beam_parameters(lookahead: Parameter | None = None) -> tuple[Parameter, ...]
         *(() if lookahead is None else (lookahead,)),
         MAX_STEPS,
         REPEATS,
-        select("weighted"),
+        select("weighted", joint=True),
         aggregation("last"),
         temperature(None),
         stop_score(None),

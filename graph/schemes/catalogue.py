@@ -32,7 +32,7 @@ from ..strategies.rollouts import RollOut
 from ..strategies.rounds import Keeper, Rounds
 from ..strategies.search import TreeSearch
 from ..strategies.solutions import HighestValue
-from ..strategies.voting import BestSolution, Vote
+from ..strategies.voting import BestSolution, JointSolution, Vote
 from .adaptive import UntilDecided
 from .common import MOST_SAMPLES
 from .dvts import BestOfEach, LastCandidates
@@ -250,6 +250,7 @@ PARTS: dict[Any, dict[str, Part]] = {
         "best": part(BestSolution),
         "hierarchy": part(Hierarchy),
         "highest_value": part(HighestValue),
+        "joint": part(JointSolution),
         "kept": part(Kept, check=_only_with(Plan, "plan")),
         "last_candidates": part(LastCandidates, check=_only_with(Rounds, "rounds")),
         "newest": part(Newest),

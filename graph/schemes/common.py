@@ -27,10 +27,14 @@ def stop_score(default: float | None) -> Parameter:
     return Parameter("stop_score", "float", default, doc, minimum=0.0, maximum=1.0, optional=True)
 
 
-def select(default: str) -> Parameter:
-    """Return the rule by which the answer is chosen."""
+def select(default: str, *, joint: bool = False) -> Parameter:
+    """Return the rule by which the answer is chosen; `joint` where all steps of a solution are thoughts that the policy wrote."""
     doc = "how the answer is chosen: the best-scored solution, the most frequent answer, or votes weighted by scores"
-    return Parameter("select", "choice", default, doc, choices=("best", "majority", "weighted"))
+    choices = ("best", "majority", "weighted")
+    if joint:
+        doc += "; joint: the highest product of score and the policy's probability of the path"
+        choices += ("joint",)
+    return Parameter("select", "choice", default, doc, choices=choices)
 
 
 def aggregation(default: str) -> Parameter:

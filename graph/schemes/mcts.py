@@ -65,7 +65,7 @@ _MCTS = Scheme(
             optional=True,
         ),
         Parameter("count_refuted", "bool", False, "whether refuted thoughts count as visits of value 0"),
-        select("best"),
+        select("best", joint=True),
         temperature(None),
         Parameter(
             "heating",

@@ -72,7 +72,7 @@ _OPENR = Scheme(
         ),
         AGAIN,
         WIDENING,
-        select("best"),
+        select("best", joint=True),
         aggregation("last"),
         temperature(0.7),
         HEATING,

@@ -21,10 +21,10 @@ from ..strategies.evaluation import Stop
 from ..strategies.expansion import Sampler
 from ..strategies.judges import Judge, PathScores, Votes
 from ..strategies.judges import Values as ValueReplies
-from ..strategies.parts import M, Selector
+from ..strategies.parts import Finalizer, M, Selector
 from ..strategies.rounds import Round, Rounds
 from ..strategies.search import TreeSearch
-from ..strategies.voting import BestSolution, Vote, finalizer
+from ..strategies.voting import finalizer
 from .base import Scheme, Values
 from .beam import FILL, MAX_STEPS, REPEATS
 from .common import (
@@ -47,7 +47,7 @@ def _judge(values: Values) -> Judge:
     return (ValueReplies if values["evaluate"] == "value" else Votes)(values["n_evaluate"])
 
 
-def _finalizer(values: Values) -> BestSolution | Vote:
+def _finalizer(values: Values) -> Finalizer:
     """Return the finalizer; what an evaluator says of a state judges the whole path, so nothing is aggregated."""
     scored = values["evaluate"] == "scores"
     return finalizer(values["select"], values["aggregation"] if scored else None)

@@ -31,7 +31,7 @@ from .formulas import Formula, Puct, Uct
 from .parts import Pick, TreeState, plain
 from .search import TreeSearch
 from .tree import CLOSED, EXHAUSTED, FREE, REFUTED, ROOT, TERMINAL, Tree
-from .voting import BestSolution, Rule, Vote
+from .voting import Rule, finalizer
 
 SelectorName = Literal["puct", "uct"]
 BackupName = Literal["mean", "weighted"]
@@ -177,7 +177,7 @@ def mcts(
         "mcts",
         Descent(formula, max_expansions, widening, heats=heating > 0),
         Sampler(branching, temperature=temperature, heating=heating, merge=True, prior=prior),
-        BestSolution(None) if select == "best" else Vote(select == "weighted", None),
+        finalizer(select, None),
         backup=MeanBackup(count_refuted) if backup == "mean" else WeightedBackup(gamma, lr, count_refuted),
         stop=Stop(stop_score),
         merge_states=merge_states,
