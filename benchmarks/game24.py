@@ -35,8 +35,8 @@ ROWS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("beam, by the step scorer alone", {**ALONE, "scheme": "beam"}),
     ("mcts, by the step scorer alone", {**ALONE, "scheme": "mcts"}),
     (
-        "mcts, with the calculator, at most 2,000 tokens a puzzle",
-        {"scheme": "mcts", "budget": Budget(tokens=2000)},
+        "mcts, with the calculator, at most 1,500 tokens a puzzle",
+        {"scheme": "mcts", "budget": Budget(tokens=1500)},
     ),
     ("mcts, with the calculator", {"scheme": "mcts"}),
 )
