@@ -57,7 +57,7 @@ def setup(store: SqlStore, thoughts: int, branching: int) -> Setup:
     return Setup(
         domain=domain,
         team=team,
-        strategy=lambda: make_strategy("mcts", {"branching": branching}, 0),
+        strategy=lambda _: make_strategy("mcts", {"branching": branching}, 0),
         store=store,
         budget=Budget(model_calls=thoughts // branching),
         spec=RunSpec("", "text", "mcts", {}),

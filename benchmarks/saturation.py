@@ -52,7 +52,7 @@ async def measure(
             Setup(
                 domain=task.domain,
                 team=team,
-                strategy=lambda: make_strategy(scheme, SCHEMES[scheme], 0),
+                strategy=lambda _: make_strategy(scheme, SCHEMES[scheme], 0),
                 store=store,
                 budget=Budget(model_calls=calls),
                 spec=spec,

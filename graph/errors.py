@@ -18,6 +18,7 @@ Messages are one line: what is wrong, then what to do about it.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -30,13 +31,20 @@ class UserError(ThoughtGraphError):
 
 
 class UnknownNameError(UserError):
-    """A name that is not registered; the message lists what is, and the nearest match."""
+    """A name that is not registered; the message lists what is, and the nearest match.
+
+    Args:
+        kind: what was named, and where: of `field of X in FILE` the message makes "unknown field 'name' of X in FILE".
+        name: as it was given.
+        known: what is registered.
+    """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"choose one of: {', '.join(names)}"
-        super().__init__(f"unknown {kind} {name!r}; {hint}")
+        what, *where = re.split(r"(?= (?:of|in) )", kind, maxsplit=1)
+        super().__init__(f"unknown {what} {name!r}{''.join(where)}; {hint}")
 
 
 class StoreError(ThoughtGraphError):

@@ -21,7 +21,7 @@ from .budget import Meter
 from .domain import Domain
 from .errors import LeaseLostError, StoreError, UserError
 from .gateway import Purse
-from .ids import address
+from .ids import address, derive_seed
 from .ledger import Commit, Lease, RunSpec, Store
 from .nesting import Inside
 from .records import Budget, Problem, Usage
@@ -45,7 +45,8 @@ class Setup:
 
     domain: Domain
     team: Team
-    strategy: Callable[[], Strategy[Any]]
+    strategy: Callable[[int], Strategy[Any]]
+    """Makes a search's strategy, given the seed of its lots: that of the run and the problem."""
     store: Store
     budget: Budget
     spec: RunSpec
@@ -266,8 +267,8 @@ class Host:
             save=writer.add,
             barrier=setup.mode == "lockstep",
         )
-        strategy: Strategy[SearchState] = inner.strategy() if inner else setup.strategy()
-        seed = inner.seed if inner else setup.spec.seed
+        seed = derive_seed(inner.seed if inner else setup.spec.seed, lease.problem.id)
+        strategy: Strategy[SearchState] = (inner or setup).strategy(seed)
         nest = partial(nesting.nest, self)
         return Session(lease, setup.domain, setup.team, strategy, purse, writer, seed, nest)
 

@@ -17,7 +17,7 @@ from .errors import ModelError, UserError
 from .growth import Inner
 from .ids import address, derive_seed
 from .ledger import RunSpec
-from .records import Budget, Nested, Problem
+from .records import Budget, Nested, Problem, Request
 from .schemes import make_strategy
 from .session import Session, Work
 from .strategies.base import Strategy
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class Inside:
     """In what a search inside a thought differs from the one around it."""
 
-    strategy: Callable[[], Strategy[Any]]
+    strategy: Callable[[int], Strategy[Any]]
     budget: Budget
     seed: int
 
@@ -83,7 +83,7 @@ async def _searched(
             "params": params,
             "budget": budget.as_dict(),
         },
-        derive_seed(session.seed, work.request.id, sample),
+        _seed(session, work.request, nested, sample),
         setup.spec.oracle,
         parent=session.lease.run,
     )
@@ -92,7 +92,7 @@ async def _searched(
     if await host.call(store.result, run, problem.id) is None:
         params = spec.settings["params"]
         inner = Inside(
-            strategy=lambda: make_strategy(nested.scheme, params, spec.seed),
+            strategy=lambda seed: make_strategy(nested.scheme, params, seed),
             budget=Budget(**spec.settings["budget"]),
             seed=spec.seed,
         )
@@ -109,3 +109,8 @@ async def _searched(
     nothing = not steps and result.usage.model_calls == 0 and result.stopped.startswith("budget:")
     refused = result.stopped.removeprefix("budget:") if nothing else None
     return Inner(run, tuple(steps), result.answer, result.usage, refused)
+
+
+def _seed(session: Session, request: Request, nested: Nested, sample: int) -> int:
+    """Return the seed of a search inside a thought: of its place and what it is for, not of the run, so that equal seeds repeat a search."""
+    return derive_seed(session.context(request).seed, nested.as_json(), request.first_sample, sample)

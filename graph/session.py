@@ -87,7 +87,7 @@ class Session:
         self.lease, self.domain, self.team, self.strategy = lease, domain, team, strategy
         self.purse, self.writer = purse, writer
         self._nest = nest
-        self.seed = derive_seed(seed, lease.problem.id)
+        self.seed = seed
         self.root = root_thought(lease.run, lease.problem)
         self.search = strategy.start(self.root)
         self.thoughts: dict[str, Thought] = {}

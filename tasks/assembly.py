@@ -78,7 +78,7 @@ def assemble(
     return Setup(
         domain=domain,
         team=team,
-        strategy=lambda: make_strategy(settings.scheme, settings.params, settings.seed),
+        strategy=lambda seed: make_strategy(settings.scheme, settings.params, seed),
         store=store,
         budget=settings.budget,
         spec=RunSpec(run, settings.task, settings.scheme, settings.as_json(), settings.seed),

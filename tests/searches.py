@@ -19,6 +19,7 @@ from thoughtgraph.graph.ids import derive_seed
 from thoughtgraph.graph.ledger import RunSpec, Store
 from thoughtgraph.graph.records import Budget
 from thoughtgraph.graph.schemes import get_scheme, make_strategy
+from thoughtgraph.graph.strategies.base import Strategy
 from thoughtgraph.storage.read import list_units, unit_events, unit_graph
 from thoughtgraph.storage.store import SqlStore
 from thoughtgraph.tasks.text import TextDomain
@@ -103,7 +104,7 @@ def make_setup(
     setup = Setup(
         domain=domain,
         team=team,
-        strategy=lambda: make_strategy(scheme, chosen, seed),
+        strategy=lambda lot: make_strategy(scheme, chosen, lot),
         store=store,
         budget=budget or Budget(model_calls=12),
         spec=RunSpec(run, "text", scheme, {}, seed),
@@ -112,6 +113,11 @@ def make_setup(
         complete=runnable,
     )
     return replace(setup, **changes)
+
+
+def always(strategy: Strategy[Any]) -> Callable[[int], Strategy[Any]]:
+    """Return what gives a setup this strategy, whatever its seed."""
+    return lambda seed: strategy
 
 
 def runnable(scheme: str, params: Mapping[str, Any]) -> dict[str, Any]:

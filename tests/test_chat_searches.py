@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from scheme_cases import SMALL
-from searches import digest, make_setup
+from searches import always, digest, make_setup
 
 from thoughtgraph.agents.evaluators import PromptedVerifier, evaluators_for
 from thoughtgraph.agents.generator import PromptedGenerator
@@ -85,7 +85,7 @@ async def search(scheme: str, budget: Budget, **changes: Any) -> tuple[Any, Scri
     setup = make_setup(
         store, scheme, params, budget=budget, run="run", team=team, domain=task.domain, **changes
     )
-    setup = replace(setup, strategy=lambda: make_strategy(scheme, params, 0), complete=given)
+    setup = replace(setup, strategy=always(make_strategy(scheme, params, 0)), complete=given)
     store.create_run(setup.spec, [task.problem("How many are 3 dozen?")])
     machine, host = build(setup)
     try:
@@ -151,7 +151,7 @@ async def test_an_evaluation_that_has_to_wait_for_budget_is_made_and_counted_onc
     strategy = TreeSearch("two", Beside(), Sampler(1), Vote())
     # the attempt reserves 6400 tokens and uses few, so the critique, which reserves 256, fits only then
     setup = make_setup(store, run="run", team=team, domain=task.domain, budget=Budget(tokens=6500), mode=mode)
-    setup = replace(setup, strategy=lambda: strategy)
+    setup = replace(setup, strategy=always(strategy))
     store.create_run(setup.spec, [task.problem("How many are 3 dozen?")])
     machine, host = build(setup)
     try:

@@ -179,7 +179,7 @@ def test_a_file_is_explained_like_a_scheme(cli: Cli) -> None:
         (["schemes", "bad.yaml"], "bad.yaml: selector.formula.c=-1 is not possible; give a number ≥ 0"),
         (["solve", "4 5 6 10", "--scheme", "bad.yaml"], "bad.yaml: selector.formula.c=-1 is not possible"),
         (["solve", "4 5 6 10", "--scheme", "mine.yaml", "--param", "n=0"], "n='0' is not possible"),
-        (["solve", "4 5 6 10", "--scheme", "mine.yaml", "--param", "m=1"], "unknown parameter of mine@"),
+        (["solve", "4 5 6 10", "--scheme", "mine.yaml", "--param", "m=1"], "unknown parameter 'm' of mine@"),
     ],
 )
 def test_mistakes_are_one_line(cli: Cli, argv: list[str], message: str) -> None:

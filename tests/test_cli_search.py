@@ -94,6 +94,23 @@ def samples(cli: Cli) -> Cli:
     return cli
 
 
+def test_what_to_try_next_may_change_something(samples: Cli) -> None:
+    greedy = "at temperature 0; try another --scheme, or --param temperature=0.7"
+    drawn = "searched all it wanted; try another --seed or --scheme"
+    for more, advice in (
+        ((), greedy),
+        (("--param", "temperature=0.7"), drawn),
+        (("--scheme", "self_consistency", "--param", "n=4"), drawn),
+        (
+            ("--param", "temperature=none", "--temperature", "0"),
+            "at temperature 0; try another --scheme, or --temperature 0.7",
+        ),
+    ):
+        done = search(samples, "solve", "1 1 1 1", *more)
+        assert done.code == ExitCode.UNSOLVED
+        assert done.out.splitlines()[0 if "no answer" in done.out else 1].endswith(advice), done.out
+
+
 VOTE = ("--scheme", "self_consistency", "--param", "n=4")
 
 

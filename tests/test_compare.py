@@ -127,7 +127,7 @@ def test_the_record_says_how_it_was_made(whole: Whole) -> None:
     assert record["prompts"] is None  # this model only continues text
     assert record["oracle"] is False
     assert record["code"]["version"] == __version__
-    assert set(record["code"]) == {"version", "commit", "modified"}
+    assert set(record["code"]) == {"version", "commit", "modified", "sources"}
     assert (record["statistics"]["resamples"], record["statistics"]["confidence"]) == (10_000, 0.95)
     common = record["settings"]
     assert (common["mode"], common["wave"], common["tools"]) == ("lockstep", 8, True)
@@ -247,7 +247,7 @@ REFUSED: list[tuple[list[str], str]] = [
     (["--budget", "tokns=500"], "did you mean 'tokens'?"),
     (["--budget", "tokens=1,2,seconds=1,2"], "several values to one limit only"),
     (["--param", "beam=5"], "write SCHEME.NAME=VALUE"),
-    (["--param", "cot.width=5"], "unknown parameter of cot 'width'"),
+    (["--param", "cot.width=5"], "unknown parameter 'width' of cot"),
     (["--params", "nowhere.yaml"], "cannot read 'nowhere.yaml'"),
     (["--learn", "p.json", "--budget", "seconds=1"], "give --learn with a budget of tokens"),
     (["--seeds", "0"], "see: thoughtgraph compare --help"),
@@ -279,24 +279,66 @@ def test_a_target_that_is_not_there(cli: Cli) -> None:
         assert message in done.error
 
 
-def test_without_matplotlib_nothing_runs(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plot_asked_for_without_matplotlib_is_refused(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    done = compare(cli)
+    done = compare(cli, "--plot")
     assert done.code == ExitCode.USAGE
-    assert "pip install 'thoughtgraph[plot]'" in done.error
+    assert "pip install -c constraints.txt '.[plot]' from the checkout" in done.error
     assert "--no-plot" in done.error
     assert not Path(cli.db).exists()
-    done = compare(cli, "--no-plot", schemes="cot")
-    assert done.code == 0, done.err
-    assert "plot.png" not in done.out + (cli.folder / "out" / "report.md").read_text()
 
 
-def test_a_folder_that_cannot_be_made(cli: Cli) -> None:
+def test_without_matplotlib_the_picture_is_left_out_with_a_word(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    for more, noted in (((), True), (("--json",), True), (("--no-plot",), False)):
+        done = compare(cli, *more, schemes="cot")
+        assert done.code == 0, done.err
+        assert ("no picture was drawn: pip install -c constraints.txt '.[plot]'" in done.err) == noted
+        assert "plot.png" not in done.out + (cli.folder / "out" / "report.md").read_text()
+        assert not (cli.folder / "out" / "plot.png").exists()
+
+
+def test_targets_that_cannot_be_written_are_refused_before_anything_runs(cli: Cli) -> None:
     (cli.folder / "out").write_text("a file")
-    done = compare(cli, "--no-plot")
+    folder, under = str(cli.folder), str(cli.folder / "out" / "table.json")
+    refused: list[tuple[list[str], str, str]] = [
+        ([], "cannot make the folder", "give another --out"),
+        (["--out", folder, "--learn", folder], f"--learn {folder!r} is a folder; give a file", ""),
+        (["--out", folder, "--learn", under], "cannot make the folder", "give another --learn"),
+    ]
+    if sys.platform == "linux":  # where not even root writes to these
+        refused += [
+            (["--out", "/proc/new"], "cannot make the folder '/proc/new'", "give another --out"),
+            (["--out", "/proc"], "cannot write to the folder '/proc'", "give another --out"),
+            (["--out", folder, "--learn", "/proc/new"], "to the folder '/proc'", "give another --learn"),
+            (["--out", folder, "--learn", "/proc/version"], "to '/proc/version'", "give another --learn"),
+        ]
+    for more, what, remedy in refused:
+        done = compare(cli, "--no-plot", *more)
+        assert done.code == ExitCode.USAGE
+        assert what in done.error
+        assert done.error.endswith(remedy)
+        assert cli("runs", "--json").record == []
+
+
+def test_what_is_in_the_way_of_a_table_is_replaced_only_by_what_was_learned(cli: Cli) -> None:
+    table = cli.folder / "table.json"
+    table.write_text("old")
+    (cli.folder / "script.json").write_text("{}")  # every search fails, so nothing is learned
+    done = compare(cli, "--no-plot", "--learn", str(table), schemes="cot")
+    assert done.code != 0
+    assert table.read_text() == "old"
+
+
+def test_a_table_that_cannot_be_learned_is_refused_before_anything_runs(cli: Cli) -> None:
+    few_shot = [f"--param={name}.prompting=few_shot" for name in ("self_consistency", "weighted_vote")]
+    done = compare(cli, "--no-plot", "--learn", str(cli.folder / "table.json"), *few_shot, schemes="cot")
     assert done.code == ExitCode.USAGE
-    assert "cannot make the folder" in done.error
+    assert "no policy table can be learned" in done.error
     assert cli("runs", "--json").record == []
+    assert not (cli.folder / "out").exists()
 
 
 def test_the_code_version_is_that_of_the_package(tmp_path: Path) -> None:
@@ -308,15 +350,19 @@ def test_the_code_version_is_that_of_the_package(tmp_path: Path) -> None:
     package.mkdir()
     source = package / "__init__.py"
     source.write_text("one = 1\n")
-    assert code_version("1.0", package) == CodeVersion("1.0")
+    installed = code_version("1.0", package)
+    assert installed == CodeVersion("1.0", sources=installed.sources)
     git("init", "-q")
-    assert code_version("1.0", package) == CodeVersion("1.0")  # in somebody's checkout, but not of it
+    assert code_version("1.0", package) == installed  # in somebody's checkout, but not of it
     git("add", "package")
     git("commit", "-q", "-m", "one")
     found = code_version("1.0", package)
     assert found.commit is not None
     assert len(found.commit) == 40
     assert found.modified is False
+    assert found.sources == installed.sources
     source.write_text("one = 2\n")
-    assert code_version("1.0", package) == CodeVersion("1.0", found.commit, True)
+    changed = code_version("1.0", package)
+    assert changed == CodeVersion("1.0", found.commit, True, changed.sources)
+    assert changed.sources != found.sources
     assert str(code_version("1.0", package)) == f"1.0, commit {found.commit[:12]} with local changes"

@@ -42,6 +42,7 @@ def test_budgets_are_read(parts: list[str], limit: str, values: Any, others: Any
     ("parts", "message"),
     [
         (["500"], "write LIMIT=NUMBER"),
+        (["200,400"], "cannot read the budget '200'; write LIMIT=NUMBER,NUMBER, such as tokens=200,400"),
         (["tokens=500,seconds"], "tokens=seconds is not a number"),
         (["tokens=500,"], "tokens= is not a number"),
         (["tokens=500,500"], "given twice"),
@@ -96,17 +97,21 @@ def test_entries_that_are_not_compared_are_checked_all_the_same() -> None:
 
 
 BAD: list[tuple[Any, Any, str]] = [
-    ({"baem": {"width": 8}}, {}, "unknown scheme in the file of parameters 'baem'; did you mean 'beam'?"),
+    ({"baem": {"width": 8}}, {}, "unknown scheme 'baem' in the file of parameters; did you mean 'beam'?"),
     (
         {"beam": {"widht": 8}},
         {},
-        "unknown parameter of 'beam' in the file of parameters 'widht'; did you mean 'width'?",
+        "unknown parameter 'widht' of 'beam' in the file of parameters; did you mean 'width'?",
     ),
-    ({"beam": {"budget": {500: {}}}}, {}, "'budget'; did you mean 'budgets'?"),
+    (
+        {"beam": {"budget": {500: {}}}},
+        {},
+        "'budget' of 'beam' in the file of parameters; did you mean 'budgets'?",
+    ),
     (
         {"beam": {"budgets": {500: {"widht": 8}}}},
         {},
-        "unknown parameter of beam 'widht'; did you mean 'width'?",
+        "unknown parameter 'widht' of beam; did you mean 'width'?",
     ),
     (
         {"wide": {"width": 8}},
@@ -129,11 +134,11 @@ BAD: list[tuple[Any, Any, str]] = [
     (
         {"mine": {"scheme": "beam", "width": 8}},
         {},
-        "unknown field of 'mine' in the file of parameters 'width'",
+        "unknown field 'width' of 'mine' in the file of parameters",
     ),
     ({"my own": {"scheme": "beam"}}, {}, "spaces, commas or equals signs"),
-    ({}, {"baem": {"width": "1"}}, "unknown scheme or label in --param 'baem'; did you mean 'beam'?"),
-    ({}, {"mcts": {"c": "1"}}, "unknown scheme or label in --param 'mcts'"),  # a scheme, but not compared
+    ({}, {"baem": {"width": "1"}}, "unknown scheme or label 'baem' in --param; did you mean 'beam'?"),
+    ({}, {"mcts": {"c": "1"}}, "unknown scheme or label 'mcts' in --param"),  # a scheme, but not compared
     ({}, {"beam": {"width": "x"}}, "parameters of 'beam': scheme 'beam': width='x' is not possible"),
 ]
 
@@ -161,6 +166,13 @@ def test_files_are_yaml_or_json(tmp_path: Path) -> None:
     for name in ("a.json", "a.yaml"):
         beam = entries("beam", file=read_file(tmp_path / name))["beam"]
         assert (beam.params_at("500")["width"], beam.params_at("1000")["width"]) == (2, 8)
+
+
+def test_files_that_are_no_text(tmp_path: Path) -> None:
+    for name in ("a.json", "a.yaml"):
+        (tmp_path / name).write_bytes(b"beam: {width: \xff}")
+        with pytest.raises(UserError, match="no file of parameters: this is no text in UTF-8; write"):
+            read_file(tmp_path / name)
 
 
 @pytest.mark.parametrize(

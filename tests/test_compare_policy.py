@@ -1,9 +1,11 @@
-"""The policy table: difficulty from the first samples, bins by quantiles, choices, and cross-validation without leaks."""
+"""The policy table: difficulty from the first samples, bins by quantiles, choices, cross-validation without leaks, and what is written."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +14,14 @@ from hypothesis import strategies as st
 
 from thoughtgraph.graph.ledger import UnitResult
 from thoughtgraph.graph.records import Evaluation, Operator, Problem, Thought, Usage
+from thoughtgraph.graph.schemes.composition import _KEPT  # pyright: ignore[reportPrivateUsage]
+from thoughtgraph.graph.schemes.compute_optimal import kept_table, read_table
 from thoughtgraph.storage.read import UnitGraph
+from thoughtgraph.tasks.comparison import policy
 from thoughtgraph.tasks.comparison.policy import Policy, Searched, best, cross_validate, difficulty, fit
+
+from .cli_world import Cli
+from .compare_world import compare, prepare
 
 
 def graph(
@@ -58,6 +66,7 @@ def test_difficulty_without_scores_is_disagreement() -> None:
         1 - 2 / 4
     )  # two of four say 7; a failed evaluation is no score
     assert difficulty(searched, 1) == 0.0
+    assert difficulty(searched, 9) == pytest.approx(1 - 2 / 4)  # a sample that left no thought does not count
     assert difficulty(graph((None, [], []), (None, [], [])), 4) == 1.0
     assert difficulty(graph(), 4) == 1.0
     failed = replace(searched, result=UnitResult("failed", None, None, None, "failed: broken", Usage()))
@@ -114,3 +123,74 @@ def test_all_searches_of_a_problem_are_in_the_same_half() -> None:
     searched = [one(i // 2, 0.5, **{s: (s == f"s{i // 2}", 10) for s in labels}) for i in range(12)]
     assert not any(s.solved[label] for s, label, _ in cross_validate(searched, 2))
     assert cross_validate(searched[:2], 2) == []  # a single problem has no other half
+
+
+@pytest.fixture
+def cli(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    cli = prepare(Cli(tmp_path, capsys))
+    monkeypatch.setenv("THOUGHTGRAPH_DB", cli.db)
+    return cli
+
+
+def test_a_table_that_chooses_a_file_needs_neither_it_nor_its_folder(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside, outside = cli.folder / "inside", cli.folder / "outside"
+    inside.mkdir()
+    outside.mkdir()
+    monkeypatch.chdir(inside)
+    Path("mine.yaml").write_text("name: mine\nbase: cot")
+    done = compare(cli, "--no-plot", "--learn", "policy.json", schemes="mine.yaml")
+    assert done.code == 0, done.err
+    text = Path("policy.json").read_text()
+    monkeypatch.chdir(outside)
+    (inside / "mine.yaml").unlink()
+    _KEPT.clear()  # as in another process
+    chosen = [choice for _, bins in read_table(text).budgets for choice in bins.choices]
+    assert {choice.composition for choice in chosen} == {"", "name: mine\nbase: cot"}
+    kept = kept_table(str(inside / "policy.json"), None)
+    assert kept_table(kept, None) == kept
+
+
+def test_a_table_never_chooses_what_reads_one(cli: Cli) -> None:
+    # it probes by one sample and goes on as cot: as good and as cheap, and first by name
+    chain = {"scheme": "cot", "params": {"prompting": "plain"}}
+    table = json.dumps({"probe": 1, "budgets": {"1": {"edges": [], "choices": [chain]}}})
+    preset = cli.folder / "a_preset.yaml"
+    preset.write_text(f"name: a_preset\nbase: compute_optimal\nparams: {{table: '{table}'}}")
+    file = cli.folder / "policy.json"
+    done = compare(cli, "--no-plot", "--json", "--learn", str(file), schemes=f"{preset},cot")
+    rows = {row["label"]: row for row in done.record["rows"] if row["budget"] == 400}
+    assert rows[str(preset)]["tokens"] == rows["cot"]["tokens"]
+    assert {c.scheme for _, bins in read_table(file.read_text()).budgets for c in bins.choices} >= {"cot"}
+
+
+def test_a_table_records_the_temperature_it_was_learned_at(cli: Cli) -> None:
+    file = cli.folder / "policy.json"
+    more = ["--no-plot", "--learn", str(file), "--param"]
+    assert compare(cli, *more, "weighted_vote.temperature=1.6", schemes="cot").code == 0
+    assert json.loads(file.read_text())["temperature"] == 1.6
+    assert compare(cli, *more, "weighted_vote.temperature=none", schemes="cot").code == 0
+    assert json.loads(file.read_text())["temperature"] is None
+
+
+def test_without_a_baseline_nothing_is_learned(cli: Cli) -> None:
+    few_shot = [f"--param={name}.prompting=few_shot" for name in ("self_consistency", "weighted_vote")]
+    file = cli.folder / "policy.json"
+    done = compare(cli, "--no-plot", "--learn", str(file), *few_shot, schemes="cot")
+    assert done.code != 0
+    assert "no policy table can be learned: the samples of weighted_vote or self_consistency" in done.err
+    assert "the baseline weighted_vote is left out" in done.err
+    assert not file.exists()
+
+
+def test_no_table_is_written_without_a_difficulty(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failed(graph: UnitGraph, probe: int) -> None:
+        """What `difficulty` says of a search that failed."""
+
+    monkeypatch.setattr(policy, "difficulty", failed)
+    file = cli.folder / "policy.json"
+    done = compare(cli, "--no-plot", "--learn", str(file), schemes="cot")
+    assert done.code != 0
+    assert "no policy table can be learned: every search of weighted_vote failed" in done.err
+    assert not file.exists()

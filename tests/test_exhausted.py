@@ -89,7 +89,7 @@ async def test_a_search_ends_when_all_is_drawn_and_is_replayed_so(wave: int) -> 
     # 1 + 3 + 9 thoughts: each is found exhausted once, the nine at their first call, the others after all three steps
     assert len({o.request.subjects for o in recorded.outcomes if o.exhausted}) == 13
     assert sum(len(o.thoughts) for o in recorded.outcomes) == 12
-    again = setup.strategy()
+    again = setup.strategy(0)
     state = again.start(host_root(recorded.outcomes))
     state = again.tell(state, recorded.outcomes)
     assert again.ask(state, 8)[0] == []

@@ -57,7 +57,7 @@ def test_replay_is_resolved_by_the_caller() -> None:
 
 
 def test_an_option_that_does_not_fit_is_named(script: Path) -> None:
-    with pytest.raises(UnknownNameError, match="option of scripted models 'temperature'"):
+    with pytest.raises(UnknownNameError, match="option 'temperature' of scripted models"):
         load_model(f"scripted:{script}", temperature=1)
     with pytest.raises(UnknownNameError, match="did you mean 'base_url'"):
         load_model("openai:x", base_ur="http://localhost")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from searches import digest, make_setup, scripted_steps
+from searches import always, digest, make_setup, scripted_steps
 
 from thoughtgraph.agents.models.base import Generation, GenerationCall
 from thoughtgraph.agents.models.scripted import ScriptedModel
@@ -54,7 +54,7 @@ class Inside:
 
 def outer_setup(store: SqlStore, nested: Nested, runs: int = 2, **changes: Any) -> Any:
     strategy = TreeSearch("inside", Inside(runs, nested), Sampler(1), Vote())
-    return replace(make_setup(store, run="outer", **changes), strategy=lambda: strategy)
+    return replace(make_setup(store, run="outer", **changes), strategy=always(strategy))
 
 
 async def search(setup: Any, drain: Drain | None = None) -> list[Any]:

@@ -187,7 +187,7 @@ def test_the_needs_are_those_of_any_scheme_it_may_choose(table: str) -> None:
     assert scheme.needs({**defaults("compute_optimal"), "prompting": "plain"}) == frozenset()
 
 
-WRONG: list[tuple[dict[str, Any], str]] = [
+WRONG: list[tuple[Any, str]] = [
     ({"edges": [0.5, 0.25], "choices": [EASY] * 3}, "do not ascend"),
     ({"edges": [1.5], "choices": [EASY] * 2}, "do not ascend within"),
     ({"edges": [0.5], "choices": [EASY]}, "1 edges and 1 choices"),
@@ -206,14 +206,22 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         {"edges": [], "choices": [{"scheme": "nowhere.yaml", "params": {}}]},
         "cannot read the scheme 'nowhere.yaml'",
     ),
-    ({"edges": []}, "is not one .KeyError: 'choices'"),
+    ({"edges": []}, "is not one .budget 500 has no `choices`"),
+    ([], "is not one .budget 500 is no object"),
+    ({"edges": 1, "choices": []}, "`edges` of budget 500 is no list"),
+    ({"edges": ["x"], "choices": [EASY] * 2}, "an edge of budget 500 is no number"),
+    ({"edges": [], "choices": ["beam"]}, "a choice of budget 500 is no object"),
+    ({"edges": [], "choices": [{"scheme": "beam"}]}, "a choice of budget 500 has no `params`"),
+    (
+        {"edges": [], "choices": [{"scheme": "beam", "params": []}]},
+        "`params` of a choice of budget 500 is no",
+    ),
+    ({"edges": [], "choices": [{"scheme": 3, "params": {}}]}, "of a choice of budget 500 is no text"),
 ]
 
 
 @pytest.mark.parametrize(("change", "message"), WRONG)
-def test_a_wrong_table_is_refused_before_the_search(
-    tmp_path: Path, change: dict[str, object], message: str
-) -> None:
+def test_a_wrong_table_is_refused_before_the_search(tmp_path: Path, change: object, message: str) -> None:
     path = tmp_path / "policy.json"
     path.write_text(json.dumps({"task": "t", "model": "m", "probe": 4, "budgets": {"500": change}}))
     with pytest.raises(UserError, match=message) as raised:
@@ -225,12 +233,23 @@ def test_a_wrong_table_is_refused_before_the_search(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{", "\0", '{"probe": 1, "budgets": []}', '{"probe": "x", "budgets": {}}']
+    ("text", "message"),
+    [
+        ("", "it is no JSON from line 1 on"),
+        ("[]", "it is no object"),
+        ("{\n", "it is no JSON from line 2 on"),
+        ("\0", "it is no JSON"),
+        ("9" * 9999, "a number in it is too long"),
+        ("[" * 99999, "it is nested too deeply"),
+        ('{"probe": 1}', "it has no `budgets`"),
+        ('{"probe": 1, "budgets": []}', "its `budgets` is no object"),
+        ('{"probe": "x", "budgets": {}}', "its `probe` is no whole number"),
+    ],
 )
-def test_a_file_that_is_no_table_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_no_table_is_refused(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "policy.json"
     path.write_text(text)
-    with pytest.raises(UserError, match="is not one"):
+    with pytest.raises(UserError, match=f"is not one .{message}"):
         kept_table(str(path), None)
     path.write_bytes(b"\xff")
     with pytest.raises(UserError, match=r"is not one \(it is no text\)"):
@@ -238,8 +257,47 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path, text: str) -> None:
     path.write_text('{"probe": 1, "budgets": {}}')
     with pytest.raises(UserError, match="needs a budget"):
         kept_table(str(path), None)
-    with pytest.raises(UserError, match="cannot be read: No such file"):
+    with pytest.raises(UserError, match=r"cannot be read: No such file .*; give a file that .*--learn FILE"):
         kept_table(str(tmp_path / "none.json"), None)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"temperature": -1}, "temperature=-1 is not possible; give a number ≥ 0, or none"),
+        ({"temperature": "hot"}, "temperature='hot' is not possible"),
+        ({"budgets": {"many": {}}}, "the budget 'many' in it is no number of tokens"),
+        (
+            {"budgets": {"5": {"edges": [], "choices": [EASY]}, "5.0": {"edges": [], "choices": [HARD]}}},
+            "names a budget twice",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_in_words(table: str, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read_table(json.dumps(json.loads(table) | change))
+
+
+@pytest.mark.parametrize(
+    ("learned", "given", "drawn"),
+    [(1.6, {}, 1.6), (1.6, {"temperature": 0.9}, 0.9), (None, {}, None), (None, {"temperature": 0.9}, 0.9)],
+)
+def test_the_probe_is_drawn_as_the_table_was_learned(
+    table: str, learned: float | None, given: dict[str, Any], drawn: float | None
+) -> None:
+    known = kept_table(json.dumps({**json.loads(table), "temperature": learned}), None)
+    assert read_table(known).temperature == learned
+    strategy = make_strategy("compute_optimal", {"table": known, **given})
+    requests, _ = strategy.ask(strategy.start(QUESTION), 8)
+    assert {request.temperature for request in requests} == {drawn}
+
+
+def test_a_sample_that_left_no_thought_does_not_count(table: str) -> None:
+    strategy = make_strategy("compute_optimal", {"table": table})
+    state = strategy.start(QUESTION)
+    (request,), state = strategy.ask(state, 8)
+    state = strategy.tell(state, [probed(request, ("1", None), ("1", None), ("2", None))])
+    assert state.difficulty == pytest.approx(1 - 2 / 3)  # three of four: the fourth left nothing
 
 
 def test_what_is_kept_is_the_tables_meaning(table: str, tmp_path: Path) -> None:

@@ -546,6 +546,10 @@ def test_every_arm_is_tried_where_nothing_is_known() -> None:
     assert {request.agent for request in requests} == {"", "second", "third"}
 
 
+def test_ab_mcts_is_a_tree_since_no_run_is_inside_a_thought() -> None:
+    assert {get_scheme(name).structure for name in ("ab_mcts_a", "ab_mcts_m")} == {"tree"}
+
+
 def test_ab_mcts_names_what_it_needs() -> None:
     for name in ("ab_mcts_a", "ab_mcts_m"):
         values = {**defaults(name), "arms": "second,generator"}

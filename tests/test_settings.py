@@ -114,5 +114,5 @@ def test_a_question_is_text(question: Any) -> None:
 
 
 def test_a_role_that_no_agent_of_the_scheme_plays_is_refused() -> None:
-    with pytest.raises(UserError, match=r"unknown role .* 'discrimnator'; did you mean 'discriminator'"):
+    with pytest.raises(UserError, match=r"unknown role 'discrimnator' of .*; did you mean 'discriminator'"):
         solve("4 5 6 10", scheme="cot", agents={"discrimnator": "builtin:numbers"}, db=":memory:")

@@ -80,7 +80,7 @@ def split_spec(spec: str, prefixes: tuple[str, ...] = MODEL_PREFIXES) -> tuple[s
     if not colon or not name:
         raise UserError(f"{spec!r} is not a model; write {', '.join(f'{p}:NAME' for p in prefixes)}")
     if prefix not in prefixes:
-        raise UnknownNameError("kind of model", prefix, prefixes)
+        raise UnknownNameError("model kind", prefix, prefixes)
     return prefix, name
 
 

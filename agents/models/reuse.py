@@ -1,8 +1,9 @@
 """Models that answer a call they have answered before from memory.
 
 Searches that are compared ask the same things: a search with twice the budget begins like the one with half of it, and two ways to choose among
-samples draw the same samples. Equal calls have equal seeds, so the answer is the one that the model would give again; it is recorded and counted like any
-other. Only the time it takes is not what it would be.
+samples draw the same samples. Equal calls have equal seeds, so the answer is the one that a model which draws by the seed would give again: a local one,
+or a server's that honours seeds. Of others, which might answer otherwise the second time, the first answer stands for all equal calls. It is recorded and
+counted like any other; only the time it takes is not what it would be.
 """
 
 from __future__ import annotations

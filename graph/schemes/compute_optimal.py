@@ -3,13 +3,14 @@
 `thoughtgraph compare TASK --schemes … --budget … --learn FILE` writes the table: for every budget and bin of difficulty, the
 scheme that solved most (Snell et al., arXiv 2408.03314, §3.2). It is JSON:
 
-    {"task": "game24", "model": "builtin:numbers", "probe": 8,
+    {"task": "game24", "model": "builtin:numbers", "probe": 8, "temperature": 0.7,
      "budgets": {"500": {"edges": [0.2, 0.6],
                          "choices": [{"scheme": "self_consistency", "params": {"n": 16}},
                                      {"scheme": "beam", "params": {}},
                                      {"scheme": "mcts", "params": {"branching": 6}}]}}}
 
-`probe` is the number of samples difficulties were estimated from. `edges` are ascending and in [0, 1], and there is one choice
+`probe` is the number of samples difficulties were estimated from, `temperature` that at which they were drawn, without which edges
+mean nothing; null or left out: the generator's own. `edges` are ascending and in [0, 1], and there is one choice
 more: the first is for difficulties up to and with the first edge, the next up to and with the second, the last for those above
 the last edge. A budget is in tokens; a search uses that nearest to its own and not above it, or the smallest if its own is
 unknown or below all. Where a choice names a YAML file, its text is kept beside it, as `composition`.
@@ -24,9 +25,9 @@ import json
 import math
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ..errors import UserError
 from ..records import Operator
@@ -90,6 +91,8 @@ class Table:
     """A policy table."""
 
     probe: int
+    temperature: float | None
+    """Of the samples that difficulties were estimated from; None: the generator's own."""
     budgets: tuple[tuple[float, Bins], ...]
     """By tokens, ascending."""
 
@@ -104,7 +107,7 @@ class Table:
             f"{tokens:.17g}": {"edges": list(bins.edges), "choices": [c.as_json() for c in bins.choices]}
             for tokens, bins in self.budgets
         }
-        return {"probe": self.probe, "budgets": budgets}
+        return {"probe": self.probe, "temperature": self.temperature, "budgets": budgets}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,9 @@ def kept_table(given: str, shipped: str | None) -> str:
         try:
             text = Path(given).read_text(encoding="utf-8")
         except OSError as error:
-            raise UserError(f"{source} cannot be read: {error.strerror}") from None
+            raise UserError(
+                f"{source} cannot be read: {error.strerror}; give a file that {_LEARN} wrote, or {AUTO}"
+            ) from None
         except ValueError:
             raise _no_table(source, "it is no text") from None
     return json.dumps(read_table(text, source).as_json(), sort_keys=True, separators=(",", ":"))
@@ -167,11 +172,20 @@ def read_table(text: str, source: str = "the policy table") -> Table:
         UserError: if it is none, or says something impossible; schemes and parameters are checked too.
     """
     try:
-        return _table(json.loads(text))
+        return _table(_json(text))
     except UserError as error:
         raise UserError(f"{source} is wrong: {error}") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _no_table(source, f"{type(error).__name__}: {error}") from None
+    except _FormError as error:
+        raise _no_table(source, str(error)) from None
+
+
+def reads_table(scheme: Scheme) -> bool:
+    """Return whether a scheme goes by a policy table, so that none may choose it."""
+    return any(isinstance(parameter, PolicyTable) for parameter in scheme.parameters)
+
+
+class _FormError(Exception):
+    """What is no policy table, in words."""
 
 
 def _unknown() -> UserError:
@@ -189,37 +203,95 @@ def _is_text(given: str) -> bool:
     return given.lstrip().startswith("{")
 
 
-def _table(values: Mapping[str, Any]) -> Table:
-    budgets = sorted((float(tokens), _bins(tokens, bins)) for tokens, bins in values["budgets"].items())
-    probe = int(values["probe"])
-    if not budgets or probe < 1:
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise _FormError(f"it is no JSON from line {error.lineno} on") from None
+    except ValueError:
+        raise _FormError("a number in it is too long") from None
+    except RecursionError:
+        raise _FormError("it is nested too deeply") from None
+
+
+def _table(given: object) -> Table:
+    values = _object(given, "it")
+    found = _object(_field(values, "budgets", "it"), "its `budgets`")
+    probe = _field(values, "probe", "it")
+    if not isinstance(probe, int) or isinstance(probe, bool):
+        raise _FormError("its `probe` is no whole number")
+    if not found or probe < 1:
         raise UserError("it needs a budget at least, and a probe of 1 or more")
-    if not all(math.isfinite(tokens) and tokens > 0 for tokens, _ in budgets):
-        raise UserError("a budget in it is no number of tokens; write one above 0")
-    return Table(probe, tuple(budgets))
+    heat: Any = temperature(None).read(values.get("temperature"))
+    budgets = {_tokens(key): _bins(key, bins) for key, bins in found.items()}
+    if len(budgets) < len(found):
+        raise UserError("it names a budget twice; leave one out")
+    return Table(probe, heat, tuple((tokens, budgets[tokens]) for tokens in sorted(budgets)))
 
 
-def _bins(tokens: str, values: Mapping[str, Any]) -> Bins:
-    edges = tuple(float(edge) for edge in values["edges"])
-    choices = tuple(_entry(choice) for choice in values["choices"])
-    if list(edges) != sorted(edges) or not all(0.0 <= edge <= 1.0 for edge in edges):
-        raise UserError(f"the edges of budget {tokens} do not ascend within [0, 1]")
+def _tokens(key: str) -> float:
+    try:
+        tokens = float(key)
+    except ValueError:
+        tokens = math.nan
+    if not (math.isfinite(tokens) and tokens > 0):
+        raise UserError(f"the budget {key!r} in it is no number of tokens; write one above 0")
+    return tokens
+
+
+def _bins(tokens: str, given: object) -> Bins:
+    where = f"budget {tokens}"
+    values = _object(given, where)
+    edges = [_number(edge, f"an edge of {where}") for edge in _list(values, "edges", where)]
+    choices = tuple(_entry(choice, f"a choice of {where}") for choice in _list(values, "choices", where))
+    if edges != sorted(edges) or not all(0.0 <= edge <= 1.0 for edge in edges):
+        raise UserError(f"the edges of {where} do not ascend within [0, 1]")
     if len(choices) != len(edges) + 1:
         raise UserError(
-            f"budget {tokens} has {len(edges)} edges and {len(choices)} choices; give one choice more than edges"
+            f"{where} has {len(edges)} edges and {len(choices)} choices; give one choice more than edges"
         )
-    return Bins(edges, choices)
+    return Bins(tuple(map(float, edges)), choices)
 
 
-def _entry(values: Mapping[str, Any]) -> Entry:
-    name, text = scheme_kept(values["scheme"], values.get("composition", ""))
+def _entry(given: object, where: str) -> Entry:
+    values = _object(given, where)
+    params = _object(_field(values, "params", where), f"`params` of {where}")
+    name, text = _field(values, "scheme", where), values.get("composition", "")
+    if not isinstance(name, str) or not isinstance(text, str):
+        raise _FormError(f"the `scheme` or `composition` of {where} is no text")
+    name, text = scheme_kept(name, text)
     scheme = scheme_named(name)
-    if any(isinstance(parameter, PolicyTable) for parameter in scheme.parameters):
-        raise UserError(f"it chooses {name} itself; choose another scheme")
-    given = read_parameters(scheme.name, scheme.parameters, values["params"])
-    entry = Entry(name, tuple((key, given[key]) for key in sorted(values["params"])), text)
+    if reads_table(scheme):
+        raise UserError(f"it chooses {name}, which goes by a table itself; choose another scheme")
+    read = read_parameters(scheme.name, scheme.parameters, params)
+    entry = Entry(name, tuple((key, read[key]) for key in sorted(params)), text)
     entry.build(0)
     return entry
+
+
+def _object(value: object, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise _FormError(f"{where} is no object of names and values")
+    return cast("dict[str, Any]", value)
+
+
+def _field(values: Mapping[str, Any], name: str, where: str) -> Any:
+    if name not in values:
+        raise _FormError(f"{where} has no `{name}`")
+    return values[name]
+
+
+def _list(values: Mapping[str, Any], name: str, where: str) -> list[Any]:
+    value = _field(values, name, where)
+    if not isinstance(value, list):
+        raise _FormError(f"`{name}` of {where} is no list")
+    return cast("list[Any]", value)
+
+
+def _number(value: object, where: str) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _FormError(f"{where} is no number")
+    return value
 
 
 def _read(values: Mapping[str, Any]) -> Table | None:
@@ -235,7 +307,10 @@ def _build(values: Mapping[str, Any], seed: int) -> Strategy[Any]:
     table = _read(values)
     probe = values["probe"] or (table.probe if table else 1)
     policy = TablePolicy(table, values["budget_tokens"], seed)
-    return ComputeOptimal(policy, probe, values["temperature"], prompt_action(values), values["block"])
+    heat = values["temperature"]
+    if heat is None and table:
+        heat = table.temperature
+    return ComputeOptimal(policy, probe, heat, prompt_action(values), values["block"])
 
 
 def _needs(values: Mapping[str, Any]) -> frozenset[str]:
@@ -279,7 +354,10 @@ _COMPUTE_OPTIMAL = Scheme(
             "the budget to look up in the table, in tokens; 0: that of the run, if it has one of tokens",
             minimum=0,
         ),
-        temperature(0.7),
+        replace(
+            temperature(None),
+            doc="sampling temperature of the probe; none: that which the table was learned with, or if it has none the generator's own",
+        ),
         BLOCK,
         PROMPTING,
     ),

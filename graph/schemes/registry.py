@@ -151,7 +151,8 @@ def make_strategy(name: str, params: Mapping[str, object] | None = None, seed: i
     Args:
         name: the scheme, or a YAML file.
         params: its parameters, as values or as a command line's strings (`none` for None); defaults for those left out.
-        seed: for schemes that draw lots. Ours do not: equals are decided by order, and samplers are seeded by their requests.
+        seed: for schemes that draw lots, such as `rstar`, `ab_mcts_a` and `particle_filter`. The others decide equals by order, and samplers are
+            seeded by their requests.
 
     Raises:
         UnknownNameError: for a scheme or a parameter that does not exist.

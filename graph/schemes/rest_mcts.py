@@ -36,7 +36,7 @@ from .parameters import Parameter
 
 def _build(values: Mapping[str, Any], seed: int) -> Strategy[Any]:
     formula = Uct(values["epsilon"] * 2.0**0.5, bonus=values["bonus"])
-    descent = Descent(formula, values["max_expansions"], values["widening"], patience=PATIENCE, rolls=True)
+    descent = Descent(formula, values["max_expansions"], values["widening"], patience=PATIENCE)
     forward = RollOut(of="best", steps=values["forward"], temperature=0.0)
     return TreeSearch(
         "rest_mcts",

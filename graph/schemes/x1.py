@@ -67,7 +67,6 @@ def _build(values: Mapping[str, Any], seed: int) -> Strategy[Any]:
         values["max_expansions"],
         values["widening"],
         patience=PATIENCE,
-        rolls=rolls,
         halts=values["terminal"] == "stop",
     )
     return TreeSearch(

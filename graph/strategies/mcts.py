@@ -57,8 +57,6 @@ class Descent:
     """Whether later requests on a thought are hotter than earlier ones, so that one for which the model had nothing left need not be the last."""
     max_depth: int | None = None
     """Depth at which thoughts are not expanded any more, ≥ 1; None: the task's own limit."""
-    rolls: bool = False
-    """Whether chains below a thought that was not expanded yet are roll-outs, which a descent does not enter: the thought is a leaf."""
     halts: bool = False
     """Whether a descent may end at a finished thought, which leaves nothing to pick."""
 
@@ -121,8 +119,8 @@ class Descent:
         ]
 
     def _is_leaf(self, tree: Tree, node: int) -> bool:
-        """Return whether what is below a thought are roll-outs."""
-        return self.rolls and not tree.stepped(node)
+        """Return whether a thought was never expanded; what is below it came of roll-outs, which a descent does not enter."""
+        return not tree.stepped(node)
 
     def _spent(self, tree: Tree, node: int) -> bool:
         """Return whether a thought gets no more requests."""

@@ -5,8 +5,9 @@ outcomes, so they are paid once and stay candidates, and it carries on from ther
 samples that it does not count; here the probe is part of the budget.
 
 Difficulty in [0, 1] is 1 - the mean final score of the probe's solutions, as the evaluation rule gives it: a refuted one has 0,
-unscored ones are left out. Where nothing is scored: 1 - the share of the most frequent answer among the samples, so that
-samples without an answer agree with nobody. A probe in which nothing was finished is as hard as can be: 1.
+unscored ones are left out. Where nothing is scored: 1 - the share of the most frequent answer among the samples that left a
+thought, of which those without an answer agree with nobody; samples that left none do not count. A probe in which nothing was
+finished is as hard as can be: 1.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from .expansion import Sampler
 from .parts import TreeState
 from .search import TreeSearch
 from .tree import ROOT, TERMINAL, Tree
-from .voting import Vote
+from .voting import Vote, answer_of
 
 
 class Policy(Protocol):
@@ -105,7 +106,7 @@ class ComputeOptimal:
     probe: int
     """Samples that tell how hard a problem is, ≥ 1."""
     temperature: float | None = None
-    """Of the probe's samples."""
+    """Of the probe's samples; None: the generator's own."""
     action: str = ""
     """How they are asked for; see `Request.action`."""
     block: int = BLOCK
@@ -179,8 +180,8 @@ def estimate(tree: Tree, probe: frozenset[str]) -> float:
             continue
         if (score := tree.score(node)) is not None:
             scores.append(score)
-        if (key := thought.key or thought.answer) is not None:
-            votes[key] += 1
+        if thought.answer is not None:
+            votes[answer_of(thought)] += 1
     if scores:
         return 1.0 - math.fsum(scores) / len(scores)
     return 1.0 - max(votes.values()) / len(samples) if votes else 1.0

@@ -204,7 +204,7 @@ class ActionRollouts:
             fresh = [child for child in free if not tree.visits[child] + tree.pending[child]]
             if fresh:
                 drawn = plain(tree.visits[node] + tree.pending[node])
-                node = derive_rng(self.seed, "select", tree.thought[node].id, drawn).choice(fresh)
+                node = derive_rng(self.seed, "select", _lineage(tree, node), drawn).choice(fresh)
             else:
                 scores = self.formula.scores(tree, node, free)
                 node = free[max(range(len(free)), key=scores.__getitem__)]
@@ -231,7 +231,7 @@ class ActionRollouts:
         tree, memory = state.tree, state.memory
         while ways := [child for child in memory.children[node] if not tree.has(child, REFUTED)]:
             drawn = plain(tree.visits[node])
-            node = derive_rng(self.seed, "simulate", tree.thought[node].id, drawn).choice(ways)
+            node = derive_rng(self.seed, "simulate", _lineage(tree, node), drawn).choice(ways)
             if tree.has(node, TERMINAL) or not self._expandable(tree, memory, node):
                 self._back_up(state, node, memory.rewards.get(node, 0.0))
                 return node
@@ -321,3 +321,8 @@ class ActionRollouts:
         if evaluation.value is None or evaluation.successes is not None:
             return evaluation.successes
         return round(evaluation.value * self.prefixes)
+
+
+def _lineage(tree: Tree, node: int) -> list[tuple[str, int]]:
+    """Return what a thought is, whatever run it is in: equal seeds then draw equal lots in any run."""
+    return [(tree.thought[at].text, tree.thought[at].sample) for at in tree.path(node)]

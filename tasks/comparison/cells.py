@@ -73,9 +73,9 @@ class Identity:
     code: CodeVersion
 
     def as_json(self) -> list[Any]:
-        """Return what determines results: local changes of the code do not show, its commit does."""
+        """Return what determines results: the code by its files, not by the commit that holds them."""
         agents = [self.model, self.generator, list(self.judges), list(self.others), self.prompts]
-        return [*agents, self.code.version, self.code.commit]
+        return [*agents, self.code.version, self.code.sources]
 
     @property
     def scorer(self) -> str | None:
@@ -84,8 +84,9 @@ class Identity:
 
 
 REUSED = (
-    "Model calls that an earlier search of this comparison had made were answered from memory (--reuse). Their costs are counted in full; "
-    "wall-clock times are too short."
+    "Model calls that an earlier search of this comparison had made were answered from memory (--reuse). A model that draws by the seed "
+    "would have given the same answers; of any other, one answer stands for all equal calls. Their costs are counted in full; wall-clock times are "
+    "too short."
 )
 """Note on a comparison that was searched so."""
 

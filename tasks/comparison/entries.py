@@ -143,6 +143,10 @@ def read_file(path: Path) -> dict[str, Any]:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise UserError(f"cannot read {str(path)!r} ({reason}); give a file of parameters") from None
+    except UnicodeDecodeError:
+        raise UserError(
+            f"{str(path)!r} is no file of parameters: this is no text in UTF-8; write {_FORM}"
+        ) from None
     except (ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{str(path)!r} is no file of parameters: {reason}; write {_FORM}") from None

@@ -20,12 +20,19 @@ BASELINE_STYLES = (("0.2", "--"), ("0.6", "-"))
 """Grey and line style of the baselines."""
 
 
+INSTALL = "pip install -c constraints.txt '.[plot]' from the checkout brings matplotlib"
+"""What to do where no picture can be drawn."""
+
+
+def can_draw() -> bool:
+    """Whether the picture can be drawn here, which needs matplotlib."""
+    return find_spec("matplotlib") is not None
+
+
 def require_matplotlib() -> None:
     """Raise UserError if the picture cannot be drawn here."""
-    if find_spec("matplotlib") is None:
-        raise UserError(
-            "the plot needs matplotlib; install it with: pip install 'thoughtgraph[plot]', or give --no-plot"
-        )
+    if not can_draw():
+        raise UserError(f"the plot needs matplotlib; {INSTALL}, or give --no-plot")
 
 
 def draw_png(rows: Sequence[Row], limit: str, path: Path) -> None:

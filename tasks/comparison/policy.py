@@ -5,7 +5,7 @@ that solved most of it. Where we differ:
 
 * Difficulty is taken from the first few samples of the weighted vote, which a search pays for within its budget; the paper takes 2,048 samples and
   does not count them. It is 1 - the mean final score that verifiers gave, as in the paper's model-predicted difficulty; without scores, 1 - the
-  share of the most frequent answer, which is ours.
+  share of the most frequent answer, which is ours. The table records at which temperature they were drawn: `compute_optimal` draws its own so.
 * Three bins by default, since a few dozen problems do not fill five.
 * Edges between equal difficulties are merged, so every bin has problems.
 """
@@ -20,23 +20,26 @@ from itertools import chain
 from statistics import fmean
 from typing import Any
 
+from ...graph.errors import UserError
 from ...graph.ids import derive_rng
 from ...graph.records import Evaluation, Thought
+from ...graph.schemes import get_scheme
+from ...graph.schemes.compute_optimal import Entry, reads_table
 from ...graph.strategies.evaluation import FirstKnown
 from ...graph.strategies.tree import Verdicts
 from ...graph.strategies.voting import answer_of
 from ...storage.database import Database
 from ...storage.read import UnitGraph, unit_graph
 from .budgets import key
-from .cells import Plan
+from .cells import Cell, Plan
 from .entries import MAJORITY, WEIGHTED
 from .results import Row
 from .stats import Interval, resample, share_interval
 
 PROBE = 4
 BINS = 3
-LEARNERS = ("compute_optimal",)
-"""Schemes that a table may not name: those that read one."""
+JUDGED = (WEIGHTED, MAJORITY)
+"""The baselines whose samples tell difficulties, the better one first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +92,11 @@ class Lesson:
     task: str
     model: str
     probe: int
+    temperature: float | None
+    """Of the samples that told difficulties; None: the generator's own."""
     bins: int
-    entries: Mapping[tuple[str, float], tuple[str, Mapping[str, Any]]]
-    """Scheme and parameters by label and budget."""
+    entries: Mapping[tuple[str, float], Entry]
+    """What the table says for a label at a budget."""
     learned: tuple[Learned, ...]
     left_out: int = 0
     """Searches without a difficulty: those that were to tell it failed."""
@@ -102,10 +107,11 @@ class Lesson:
             "task": self.task,
             "model": self.model,
             "probe": self.probe,
+            "temperature": self.temperature,
             "budgets": {
                 key(found.budget): {
                     "edges": list(found.policy.edges),
-                    "choices": [self._choice(found.budget, label) for label in found.policy.labels],
+                    "choices": [self.entries[label, found.budget].as_json() for label in found.policy.labels],
                 }
                 for found in self.learned
             },
@@ -135,10 +141,6 @@ class Lesson:
             "table": self.table(),
         }
 
-    def _choice(self, budget: float, label: str) -> dict[str, Any]:
-        scheme, params = self.entries[label, budget]
-        return {"scheme": scheme, "params": dict(params)}
-
 
 def learn(
     database: Database, plan: Plan, rows: Sequence[Row], probe: int = PROBE, bins: int = BINS
@@ -151,32 +153,53 @@ def learn(
         rows: its rows.
         probe: samples that tell a problem's difficulty (≥ 1).
         bins: of difficulty, at most (≥ 1).
+
+    Raises:
+        UserError: as `check_learnable`, or if every search failed that was to tell a difficulty.
     """
-    difficulties = _difficulties(database, plan, rows, probe)
+    check_learnable(plan)
+    told_by = _told_by(plan, rows)
+    difficulties = _difficulties(database, plan, told_by, probe)
     learned: list[Learned] = []
     for budget in plan.budgets.values:
-        candidates = [row for row in rows if row.budget == budget and row.scheme not in LEARNERS]
+        candidates = [row for row in rows if row.budget == budget and not reads_table(get_scheme(row.scheme))]
         searched = _searched(candidates, difficulties)
         if searched:
             learned.append(_judge(budget, searched, bins, len(plan.seeds)))
+    if not learned:
+        raise UserError(
+            f"no policy table can be learned: every search of {told_by.label} failed, and its samples tell difficulties; "
+            "see why with `thoughtgraph show`, and repeat the command with --retry-failed, or without --learn"
+        )
     return Lesson(
         task=plan.settings.task,
         model=plan.identity.model,
         probe=probe,
+        temperature=told_by.params["temperature"],
         bins=bins,
-        entries={
-            (cell.entry.label, cell.budget): (cell.entry.scheme, cell.recorded["params"])
-            for cell in plan.cells
-        },
+        entries={(cell.entry.label, cell.budget): _entry(cell) for cell in plan.cells},
         learned=tuple(learned),
         left_out=sum(value is None for row in difficulties for value in row),
     )
 
 
+def check_learnable(plan: Plan) -> None:
+    """Raise UserError if no policy table can be learned of a comparison, whatever its searches find."""
+    if not {entry.label for entry in plan.entries} & {*JUDGED}:
+        reasons = "; ".join(
+            note for note in plan.notes if any(f"baseline {name} " in note for name in JUDGED)
+        )
+        raise UserError(
+            f"no policy table can be learned: the samples of {' or '.join(JUDGED)} tell difficulties, and neither is compared"
+            + (f" ({reasons})" if reasons else "")
+            + "; make one of them possible, or leave out --learn"
+        )
+
+
 def difficulty(graph: UnitGraph, probe: int) -> float | None:
     """Return how hard a problem looks from the first samples of a search by whole chains, in [0, 1], as `compute_optimal` sees it.
 
-    1 - the mean score of the samples that finished and were scored; without any, 1 - the share that the most frequent answer has of the samples;
+    1 - the mean score of the samples that finished and were scored; without any, 1 - the share that the most frequent answer has of the samples that left a thought;
     1 if nothing was finished; None if the search failed.
     """
     if graph.result is not None and graph.result.status == "failed":
@@ -258,15 +281,24 @@ def _judge(budget: float, searched: Sequence[Searched], bins: int, seeds: int) -
     )
 
 
-def _difficulties(
-    database: Database, plan: Plan, rows: Sequence[Row], probe: int
-) -> list[list[float | None]]:
-    """Return the difficulty of each problem, by seed, from a baseline's samples at the largest budget."""
+def _entry(cell: Cell) -> Entry:
+    """Return what a table says to choose a cell's scheme; a file's is named as runs keep it, with its text."""
+    recorded = cell.recorded
+    return Entry(cell.scheme, tuple(recorded["params"].items()), recorded.get("composition", ""))
+
+
+def _told_by(plan: Plan, rows: Sequence[Row]) -> Row:
+    """Return the row whose samples tell difficulties: a baseline's at the largest budget; `check_learnable` says that there is one."""
     largest = plan.budgets.values[-1]
-    row = next(r for name in (WEIGHTED, MAJORITY) for r in rows if r.label == name and r.budget == largest)
+    return next(row for name in JUDGED for row in rows if row.label == name and row.budget == largest)
+
+
+def _difficulties(database: Database, plan: Plan, told_by: Row, probe: int) -> list[list[float | None]]:
+    """Return the difficulty of each problem, by seed."""
     problems = [item.problem.id for item in plan.items]
     return [
-        [difficulty(unit_graph(database, run, problem), probe) for problem in problems] for run in row.runs
+        [difficulty(unit_graph(database, run, problem), probe) for problem in problems]
+        for run in told_by.runs
     ]
 
 

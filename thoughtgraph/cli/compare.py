@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -56,7 +57,8 @@ class Asked:
     params: Path | None
     param: list[str] | None
     out: Path | None
-    plot: bool
+    plot: bool | None
+    """None: where it can be drawn."""
     learn: Path | None
     probe: int
     bins: int
@@ -134,7 +136,14 @@ def compare(
             "--out", metavar="FOLDER", help="Where the results are written.", show_default="comparison-ID"
         ),
     ] = None,
-    plot: Annotated[bool, option("--plot/--no-plot", help="Draw a picture too; needs matplotlib.")] = True,
+    plot: Annotated[
+        bool | None,
+        option(
+            "--plot/--no-plot",
+            help="Draw a picture too; needs matplotlib.",
+            show_default="plot, where matplotlib is installed",
+        ),
+    ] = None,
     learn: Annotated[
         Path | None,
         option(
@@ -153,7 +162,8 @@ def compare(
         bool,
         option(
             "--reuse",
-            help="Answer a model call that an earlier search of the comparison made from memory: same results and costs, less time.",
+            help="Answer a model call that an earlier search of the comparison made from memory: less time at the same costs, "
+            "and the same results if the model draws by the seed, as local ones do.",
         ),
     ] = False,
     parallel: Parallel = 8,
@@ -174,7 +184,8 @@ def _compare(search: SearchOptions, asked: Asked, emit: Callable[[Any], None] | 
     from ..api import configure
     from ..tasks.comparison.cells import REUSED, check_gradable, plan
     from ..tasks.comparison.code import code_version
-    from ..tasks.comparison.plot import require_matplotlib
+    from ..tasks.comparison.plot import INSTALL, can_draw, require_matplotlib
+    from ..tasks.comparison.policy import check_learnable
     from ..tasks.registry import TASKS, load_task
 
     name = asked.target if asked.target in TASKS else asked.task
@@ -189,26 +200,35 @@ def _compare(search: SearchOptions, asked: Asked, emit: Callable[[Any], None] | 
     check_gradable(load_task(name), items)
     if asked.plot:
         require_matplotlib()
+    undrawn = asked.plot is None and not can_draw()
+    asked = replace(asked, plot=asked.plot is not False and not undrawn)
     seeds = range(search.seed, search.seed + asked.seeds)
     code = code_version(__version__, Path(__file__).resolve().parent.parent)
     with opened(search.db) as store:
         planned = plan(store, settings, items, entries, budgets, seeds, code)
         if asked.reuse:
             planned = replace(planned, notes=(*planned.notes, REUSED))
-        folder = _folder(asked.out or Path(f"comparison-{planned.id[:8]}"))
-        _folder(asked.learn.parent if asked.learn else folder)
+        if asked.learn:
+            check_learnable(planned)
+        folder = _folder(asked.out or Path(f"comparison-{planned.id[:8]}"), "--out")
+        if asked.learn:
+            _check_file(asked.learn, "--learn")
         place = ComparisonPlace(store, planned.cells[0].run, search.db, asked.command)
         drawn = interactive() and not (search.quiet or search.as_json)
         board = CellBar(planned, _done(store, planned)) if drawn else CellBoard()
         _, interrupted = drive(place, partial(_searched, store, planned, asked, board), board)
         if interrupted:
             return ExitCode.INTERRUPTED
-        found = _found(store, planned, asked, name)
+        found, unlearned = _found(store, planned, asked, name)
     written = write(found, folder, asked)
+    if undrawn:
+        tell(f"no picture was drawn: {INSTALL}")
     if emit is not None:
         emit(found.as_json())
     else:
         show(found, written)
+    if unlearned is not None:
+        raise unlearned
     return _ending(found, place)
 
 
@@ -228,6 +248,10 @@ def read_budgets(parts: Iterable[str]) -> Budgets:
             name = before.strip()
             if name in limits:
                 raise UserError(f"the budget of {name} is given twice; give it once")
+        elif not name:
+            raise UserError(
+                f"cannot read the budget {piece!r}; write LIMIT=NUMBER,NUMBER, such as tokens=200,400"
+            )
         [(read_name, value)] = read_budget([f"{name}={text}" if equals else f"{name}={piece}"]).items()
         limits.setdefault(read_name, []).append(value)
     return Budgets.of(limits)
@@ -296,16 +320,21 @@ def _done(store: SqlStore, planned: Plan) -> int:
     )
 
 
-def _found(store: SqlStore, planned: Plan, asked: Asked, name: str) -> Comparison:
-    """Sum up a comparison whose cells are all searched."""
+def _found(store: SqlStore, planned: Plan, asked: Asked, name: str) -> tuple[Comparison, UserError | None]:
+    """Sum up a comparison whose cells are all searched; return it with the reason why nothing could be learned from it, if there is one."""
     from ..tasks.comparison.policy import learn
     from ..tasks.comparison.report import Comparison
     from ..tasks.comparison.results import read_rows
 
     rows = read_rows(store.database, planned)
-    lesson = learn(store.database, planned, rows, asked.probe, asked.bins) if asked.learn else None
+    lesson, unlearned = None, None
+    if asked.learn:
+        try:
+            lesson = learn(store.database, planned, rows, asked.probe, asked.bins)
+        except UserError as error:  # what was searched for is reported all the same
+            unlearned = error
     split = asked.split if asked.target == name else None
-    return Comparison(asked.target, split, asked.command, planned, rows, lesson)
+    return Comparison(asked.target, split, asked.command, planned, rows, lesson), unlearned
 
 
 def write(found: Comparison, folder: Path, asked: Asked) -> list[Path]:
@@ -329,7 +358,9 @@ def write(found: Comparison, folder: Path, asked: Asked) -> list[Path]:
         if asked.plot:
             draw_png(found.rows, found.plan.budgets.limit, folder / PLOT)
     except OSError as error:
-        raise UserError(f"cannot write the results ({error}); give another --out") from None
+        raise UserError(
+            f"cannot write the results ({error}); give another --out{' or --learn' if asked.learn else ''}"
+        ) from None
     return [*texts, *([folder / PLOT] if asked.plot else [])]
 
 
@@ -361,15 +392,37 @@ def _ending(found: Comparison, place: Place) -> ExitCode:
     return ExitCode.FAILED
 
 
-def _folder(path: Path) -> Path:
-    """Return a folder that is there, made if need be."""
+def _folder(path: Path, flag: str) -> Path:
+    """Return a folder that can be written to, made if need be.
+
+    Raises:
+        UserError: if there can be none; names the option that it came from.
+    """
+    doing = "make"
     try:
         path.mkdir(parents=True, exist_ok=True)
+        doing = "write to"
+        with TemporaryFile(dir=path):  # what may be written is known by trying only
+            pass
     except OSError as error:
         raise UserError(
-            f"cannot make the folder {str(path)!r} ({error.strerror}); give another one"
+            f"cannot {doing} the folder {str(path)!r} ({error.strerror}); give another {flag}"
         ) from None
     return path
+
+
+def _check_file(path: Path, flag: str) -> None:
+    """Raise UserError if a file cannot be written; one that is there stays as it is."""
+    if path.is_dir():
+        raise UserError(f"{flag} {str(path)!r} is a folder; give a file")
+    if not path.exists():
+        _folder(path.parent, flag)
+        return
+    try:
+        with path.open("ab"):
+            pass
+    except OSError as error:
+        raise UserError(f"cannot write to {str(path)!r} ({error.strerror}); give another {flag}") from None
 
 
 def _spread(record: dict[str, Any]) -> str:

@@ -32,6 +32,13 @@ def _finite(value: float | None) -> float | None:
     return value
 
 
+def _heat(value: float | None) -> float | None:
+    # a check of the range alone does not say what is wrong with nan
+    if value is not None and not (math.isfinite(value) and value >= 0.0):
+        raise typer.BadParameter(f"{value} is no temperature; give a number of 0 or more.")
+    return value
+
+
 TaskName = Annotated[str, option("--task", "-t", help="Whose questions they are.")]
 Db = Annotated[
     str | None,
@@ -93,9 +100,8 @@ class SearchOptions:
         float | None,
         option(
             "--temperature",
-            help="Sampling temperature.",
-            min=0.0,
-            callback=_finite,
+            help="Sampling temperature, 0 or more.",
+            callback=_heat,
             show_default="the agent's own",
         ),
     ] = None

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..api import Result
     from ..graph.records import Problem
     from ..storage.store import SqlStore
+    from ..tasks.settings import Settings
 
 CODES = {
     "solved": ExitCode.OK,
@@ -61,11 +62,13 @@ def solve(
                     f"the search {result.stopped}; try again: {place.resume} --retry-failed"
                 )
             if not search.as_json and result.status != "interrupted":
-                _draw(result, place)
+                _draw(result, place, settings)
         return CODES[result.status]
 
 
-def _search(store: SqlStore, search: SearchOptions, settings: Any, problem: Problem) -> tuple[Result, Place]:
+def _search(
+    store: SqlStore, search: SearchOptions, settings: Settings, problem: Problem
+) -> tuple[Result, Place]:
     from ..tasks.base import Item
     from ..tasks.runs import new_run_id, start
 
@@ -109,10 +112,10 @@ def _record(result: Result) -> dict[str, Any]:
     }
 
 
-def _draw(result: Result, place: Place) -> None:
+def _draw(result: Result, place: Place, settings: Settings) -> None:
     if result.answer is not None:
         print(line(result.answer))
-    print(WORDS[result.status] + _reason(result))
+    print(WORDS[result.status] + _reason(result, settings))
     steps = zip(result.path, result.scores, strict=True) if result.answer is not None else ()
     for number, (text, score) in enumerate(steps, start=1):
         print(f"  {number}. {line(text)}" + ("" if score is None else f"   {score:.2f}"))
@@ -122,11 +125,25 @@ def _draw(result: Result, place: Place) -> None:
     print(f"see the tree: {place.show}")
 
 
-def _reason(result: Result) -> str:
+def _reason(result: Result, settings: Settings) -> str:
     """Return why a search without a right answer stopped."""
     if result.status not in ("unsolved", "no_answer") or no_room(result.stopped, result.usage):
         return ""
     kind, _, limit = result.stopped.partition(":")
     if kind == "budget":
         return f"; the budget of {limit} has no room for more, if it has a solution, a larger one may help: --budget {limit}=…"
-    return "; the scheme has searched all it wanted; try another --seed or --scheme"
+    return f"; the scheme has searched all it wanted{_instead(settings)}"
+
+
+def _instead(settings: Settings) -> str:
+    """Return what may find more than a search that found nothing: another seed does not where the likeliest text is taken."""
+    from ..graph.schemes import get_scheme
+    from ..graph.schemes.parameters import read_parameters
+
+    scheme = get_scheme(settings.scheme)
+    own = read_parameters(scheme.name, scheme.parameters, settings.params).get("temperature")
+    heat = settings.temperature if own is None else own
+    if heat != 0.0:
+        return "; try another --seed or --scheme"
+    warmer = "--temperature 0.7" if own is None else "--param temperature=0.7"
+    return f" at temperature 0; try another --scheme, or {warmer}"
