@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,20 @@ def test_the_costs_are_the_stored_figures() -> None:
     assert f"{overhead['ms_per_thought']:.2f} ms a thought" in README
     assert f"{large['ms_per_thought']:.2f} ms a thought" in README
     assert f"{busy['mcts, rolling']:.0%} (mcts), {busy['best_of_n, rolling']:.0%} (best_of_n)" in README
+
+
+def test_the_orderings_are_those_of_the_stored_comparison() -> None:
+    folder = RESULTS / "game24_comparison"
+    program = runpy.run_path(str(ROOT / "benchmarks" / "orderings.py"))
+    record = json.loads((folder / "comparison.json").read_text())
+    assert program["table"](record) == (folder / "orderings.md").read_text(encoding="utf-8")
+    solved = {(row["label"], row["budget"]): row["solved"] for row in record["rows"]}
+    names = ("mcts", "mcts_openr", "beam", "weighted_vote", "best_of_n", "self_consistency")
+    assert [solved[name, 1000] for name in names] == [99, 98, 97, 94, 92, 56]
+    assert (
+        "`mcts` solves 99, `mcts_openr` 98, `beam` 97, `weighted_vote` 94,\n`best_of_n` 92, majority vote 56"
+        in README
+    )
 
 
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
