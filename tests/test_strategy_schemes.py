@@ -108,7 +108,9 @@ def test_bounds_leave_room_for_what_fills_a_budget() -> None:
 def test_names_that_do_not_exist() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'mcts'"):
         make_strategy("mtcs")
-    with pytest.raises(UnknownNameError, match="unknown parameter 'branchng' of mcts; did you mean 'branching'"):
+    with pytest.raises(
+        UnknownNameError, match="unknown parameter 'branchng' of mcts; did you mean 'branching'"
+    ):
         make_strategy("mcts", {"branchng": 3})
     with pytest.raises(UserError, match="width=8 leaves no beam of 4"):
         make_strategy("beam", {"beams": 4, "width": 8})
