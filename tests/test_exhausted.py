@@ -15,7 +15,7 @@ from thoughtgraph.agents.models.scripted import ScriptedModel
 from thoughtgraph.agents.team import Team
 from thoughtgraph.graph.errors import ModelError
 from thoughtgraph.graph.machine import build
-from thoughtgraph.graph.records import Budget, Outcome
+from thoughtgraph.graph.records import Budget, Operator, Outcome, Request, Thought
 from thoughtgraph.storage.read import list_units
 from thoughtgraph.storage.replay import recorded_unit
 from thoughtgraph.storage.store import SqlStore
@@ -99,7 +99,17 @@ async def test_a_search_ends_when_all_is_drawn_and_is_replayed_so(wave: int) -> 
 
 def host_root(outcomes: Sequence[Outcome]) -> Any:
     """Return a root with the id that the recorded requests know."""
-    from thoughtgraph.graph.records import Operator, Thought
 
     first = next(o for o in outcomes if o.thoughts)
     return Thought(first.request.subjects[0], (), Operator.GENERATE, "question", 0)
+
+
+def test_chains_drawn_before_do_not_keep_a_thought_from_being_expanded() -> None:
+    """A search that takes over whole chains, as from the probe of compute_optimal, still expands the root itself."""
+    search = Hand("mcts", **PARAMS)
+    chain = Request(Operator.GENERATE, ("root",), 1, horizon="answer", distinct=False)
+    first = Thought("c1", ("root",), Operator.GENERATE, "a step", 1)
+    last = Thought("c2", ("c1",), Operator.GENERATE, "an end", 2, terminal=True, answer="x", key="x")
+    search.tell(Outcome(chain, (first, last)))
+    request = search.one()
+    assert (request.subjects, request.horizon) == (("root",), "step")
