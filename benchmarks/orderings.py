@@ -49,7 +49,7 @@ CLAIMS = (
     Claim("value-guided tree search beats best-of-N", "2406.03816", "rest_mcts", "best_of_n"),
     Claim("five-action roll-outs beat self-consistency", "2408.06195", "rstar", "self_consistency"),
     Claim("adaptive branching beats repeated sampling", "2503.04412", "ab_mcts_a", "best_of_n"),
-    Claim("particle filtering beats the weighted vote", "2502.01618", "particle_gibbs", "weighted_vote"),
+    Claim("particle filtering beats the weighted vote", "2502.01618", "particle_filter", "weighted_vote"),
     Claim("choosing by difficulty beats best-of-N everywhere", "2408.03314 §5", "compute_optimal", "best_of_n"),
     Claim("stopping a decided vote early loses nothing against the full vote", "2305.11860", "adaptive_consistency", "self_consistency"),
 )  # fmt: skip
@@ -99,7 +99,10 @@ def table(record: Mapping[str, Any]) -> str:
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for claim in CLAIMS:
-        for m in measure(record["rows"], claim):
+        found = measure(record["rows"], claim)
+        if not found:
+            lines.append(f"| {claim.says} | {claim.source} | | | | | not compared |")
+        for m in found:
             counts, tokens = f"+{m.more} / −{m.fewer}", f"{m.tokens[0]:,.0f} / {m.tokens[1]:,.0f}"
             cells = (claim.says, claim.source, f"{m.budget:,}", counts, f"{m.p:.2g}", tokens, m.verdict)
             lines.append(f"| {' | '.join(cells)} |")

@@ -99,7 +99,6 @@ async def test_a_search_ends_when_all_is_drawn_and_is_replayed_so(wave: int) -> 
 
 def host_root(outcomes: Sequence[Outcome]) -> Any:
     """Return a root with the id that the recorded requests know."""
-
     first = next(o for o in outcomes if o.thoughts)
     return Thought(first.request.subjects[0], (), Operator.GENERATE, "question", 0)
 

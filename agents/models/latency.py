@@ -14,10 +14,11 @@ from collections.abc import Sequence
 
 from ...graph.errors import ModelError
 from ...graph.ids import derive_rng
-from .base import Generation, GenerationCall, LanguageModel, Limits, Price, draws_unique
+from .base import Generation, GenerationCall, LanguageModel, Limits
+from .wrapping import WrappingModel
 
 
-class LatencyModel:
+class LatencyModel(WrappingModel):
     """Answers like `inner`, each call after a log-normal delay in one of a limited number of slots.
 
     A call's delay derives from its content and `seed`, not from when it arrives.
@@ -39,7 +40,7 @@ class LatencyModel:
     ) -> None:
         if mean <= 0 or sigma < 0 or slots < 1:
             raise ValueError(f"mean {mean!r}, sigma {sigma!r}, slots {slots!r}: must be > 0, ≥ 0, ≥ 1")
-        self._inner = inner
+        super().__init__(inner)
         self._mu = math.log(mean) - sigma**2 / 2
         self._sigma = sigma
         self._slots = slots
@@ -52,24 +53,8 @@ class LatencyModel:
         self._answering = 0
 
     @property
-    def name(self) -> str:
-        return self._inner.name
-
-    @property
-    def chat(self) -> bool:
-        return self._inner.chat
-
-    @property
-    def unique(self) -> bool:
-        return draws_unique(self._inner)
-
-    @property
     def limits(self) -> Limits:
         return Limits(batch=1, concurrency=self._slots)
-
-    @property
-    def price(self) -> Price:
-        return self._inner.price
 
     @property
     def utilisation(self) -> float:

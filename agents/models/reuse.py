@@ -9,11 +9,12 @@ counted like any other; only the time it takes is not what it would be.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from ...graph.errors import ModelError
-from .base import Generation, GenerationCall, LanguageModel, Limits, Price, ScoringModel, Trace, draws_unique
+from .base import Generation, GenerationCall, LanguageModel, Limits, ScoringModel, Trace
+from .wrapping import WrappingModel
 
 T = TypeVar("T")
 
@@ -55,55 +56,41 @@ class _Memory(Generic[T]):
         self._kept: OrderedDict[object, T] = OrderedDict()
         self.found = 0
 
-    def get(self, key: object) -> T | None:
-        answer = self._kept.get(key)
-        if answer is not None:
-            self._kept.move_to_end(key)
-            self.found += 1
-        return answer
+    async def answer(
+        self, keys: Sequence[object], ask: Callable[[list[int]], Awaitable[Sequence[T | ModelError]]]
+    ) -> list[T | ModelError]:
+        """Return an answer for each key: what is remembered, and what `ask` says to the places of the others. A failure is not remembered."""
+        answers: dict[int, T | ModelError] = {}
+        for place, key in enumerate(keys):
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                answers[place] = self._kept[key]
+        self.found += len(answers)
+        missing = [place for place in range(len(keys)) if place not in answers]
+        if missing:
+            for place, answer in zip(missing, await ask(missing), strict=True):
+                answers[place] = answer
+                if not isinstance(answer, ModelError):
+                    self._keep(keys[place], answer)
+        return [answers[place] for place in range(len(keys))]
 
-    def keep(self, key: object, answer: T) -> None:
+    def _keep(self, key: object, answer: T) -> None:
         self._kept[key] = answer
         if len(self._kept) > self._most:
             self._kept.popitem(last=False)
 
 
-class _ReusingModel:
+class _ReusingModel(WrappingModel):
     """See `Reuse.model`."""
 
     def __init__(self, inner: LanguageModel, memory: _Memory[Generation]) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._memory = memory
-
-    @property
-    def name(self) -> str:
-        return self._inner.name
-
-    @property
-    def chat(self) -> bool:
-        return self._inner.chat
-
-    @property
-    def unique(self) -> bool:
-        return draws_unique(self._inner)
-
-    @property
-    def limits(self) -> Limits:
-        return self._inner.limits
-
-    @property
-    def price(self) -> Price:
-        return self._inner.price
 
     async def generate(self, calls: Sequence[GenerationCall]) -> list[Generation | ModelError]:
         """See `LanguageModel.generate`."""
         keys = [call.id(self.name) for call in calls]
-        answers: list[Generation | ModelError | None] = [self._memory.get(key) for key in keys]
-        missing = [i for i, answer in enumerate(answers) if answer is None]
-        if missing:
-            new = await self._inner.generate([calls[i] for i in missing])
-            _fill(answers, missing, new, lambda i, answer: self._memory.keep(keys[i], answer))
-        return [answer for answer in answers if answer is not None]
+        return await self._memory.answer(keys, lambda at: self._inner.generate([calls[i] for i in at]))
 
 
 class _ReusingScorer:
@@ -124,22 +111,4 @@ class _ReusingScorer:
     async def score(self, traces: Sequence[Trace]) -> list[list[float] | ModelError]:
         """See `ScoringModel.score`."""
         keys = [(self.name, trace) for trace in traces]
-        answers: list[list[float] | ModelError | None] = [self._memory.get(key) for key in keys]
-        missing = [i for i, answer in enumerate(answers) if answer is None]
-        if missing:
-            new = await self._inner.score([traces[i] for i in missing])
-            _fill(answers, missing, new, lambda i, answer: self._memory.keep(keys[i], answer))
-        return [answer for answer in answers if answer is not None]
-
-
-def _fill(
-    answers: list[T | ModelError | None],
-    missing: Sequence[int],
-    new: Sequence[T | ModelError],
-    keep: Callable[[int, T], None],
-) -> None:
-    """Put the new answers into their places; a failure is not remembered."""
-    for i, answer in zip(missing, new, strict=True):
-        answers[i] = answer
-        if not isinstance(answer, ModelError):
-            keep(i, answer)
+        return await self._memory.answer(keys, lambda at: self._inner.score([traces[i] for i in at]))

@@ -1,0 +1,32 @@
+"""What a model in front of another one says of itself: all that the other says."""
+
+from __future__ import annotations
+
+from .base import LanguageModel, Limits, Price, draws_unique
+
+
+class WrappingModel:
+    """The properties of a `LanguageModel`, those of `inner`; a subclass says how it generates."""
+
+    def __init__(self, inner: LanguageModel) -> None:
+        self._inner = inner
+
+    @property
+    def name(self) -> str:
+        return self._inner.name
+
+    @property
+    def chat(self) -> bool:
+        return self._inner.chat
+
+    @property
+    def unique(self) -> bool:
+        return draws_unique(self._inner)
+
+    @property
+    def limits(self) -> Limits:
+        return self._inner.limits
+
+    @property
+    def price(self) -> Price:
+        return self._inner.price
