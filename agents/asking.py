@@ -56,8 +56,10 @@ async def draw(model: LanguageModel, call: GenerationCall, gateway: Gateway) -> 
     """
     drawn: list[Drawn] = []
     while len(drawn) < call.n:
-        rest = replace(call, n=call.n - len(drawn), first_sample=call.first_sample + len(drawn))
-        if call.unique:
+        rest = call
+        if drawn:
+            rest = replace(call, n=call.n - len(drawn), first_sample=call.first_sample + len(drawn))
+        if call.unique and drawn:
             known = (d.sample.text for d in drawn if d.sample.finish not in ("filter", "length"))
             rest = replace(rest, avoid=(*call.avoid, *known))
         try:

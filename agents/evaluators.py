@@ -1,7 +1,7 @@
 """Evaluators: who answers what a strategy asks about thoughts.
 
 evaluators_for(judge, None, domain, None)       # a chat model: value, vote, compare, critique, reflect, control
-evaluators_for(None, scorer, domain, None)      # a step scorer: value, vote, compare, critique
+evaluators_for(None, scorer, domain, None)      # a step scorer: value, vote, compare, critique; an outcome model: vote, compare
 evaluators_for(None, scorer, domain, other)     # and a second model: discriminate
 """
 
@@ -18,9 +18,9 @@ from .evaluators_prompted import (
     PromptedVote,
 )
 from .evaluators_scored import ScoredComparison, ScoredCritique, ScoredValue, ScoredVote
-from .models.base import LanguageModel, ScoringModel
+from .models.base import LanguageModel, ScoringModel, score_kind
 from .protocols import Evaluator
-from .verifier import PromptedVerifier
+from .verifier_prompted import PromptedVerifier, YesNoVerifier
 
 __all__ = [
     "Discriminator",
@@ -35,6 +35,7 @@ __all__ = [
     "ScoredCritique",
     "ScoredValue",
     "ScoredVote",
+    "YesNoVerifier",
     "evaluators_for",
 ]
 
@@ -49,7 +50,8 @@ def evaluators_for(
 
     Args:
         model: who is asked in words; one that does not chat is passed over.
-        scorer: stands in where there is no such model, for what scores can say.
+        scorer: stands in where there is no such model, for what scores can say: one of whole solutions votes and compares, and knows no values of
+            states and no weakest step.
         domain: of the task.
         discriminator: who finishes solutions again, for `discriminate`; chat or raw text.
     """
@@ -64,12 +66,9 @@ def evaluators_for(
             "control": PromptedControl(model, domain),
         }
     elif scorer is not None:
-        evaluators |= {
-            "value": ScoredValue(scorer, domain),
-            "vote": ScoredVote(scorer, domain),
-            "compare": ScoredComparison(scorer, domain),
-            "critique": ScoredCritique(scorer, domain),
-        }
+        evaluators |= {"vote": ScoredVote(scorer, domain), "compare": ScoredComparison(scorer, domain)}
+        if score_kind(scorer) == "step":
+            evaluators |= {"value": ScoredValue(scorer, domain), "critique": ScoredCritique(scorer, domain)}
     if discriminator is not None:
         evaluators["discriminate"] = Discriminator(discriminator, domain)
     return evaluators

@@ -1,4 +1,4 @@
-"""Evaluators made from a step scorer, where no model can be asked in words: the shipped models, or a reward model beside a base model.
+"""Evaluators made from a scoring model, where no model can be asked in words: the shipped models, or a reward model beside a base model.
 
 They are deterministic, so the number of replies that a request wants means nothing here. A subject that could not be scored is a failed judgement
 and takes no part in the others'.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ..graph.domain import Domain
 from ..graph.errors import AgentError
 from ..graph.records import EvaluationKind
-from .models.base import ScoringModel, Trace
+from .models.base import ScoringModel, Trace, score_kind
 from .models.text import shorten
 from .protocols import Context, Gateway, Judgement
 
@@ -24,12 +24,28 @@ class Scored:
     model: ScoringModel
     domain: Domain
 
-    async def scores(self, context: Context, gateway: Gateway) -> list[list[float] | str]:
-        """Return the scores of every step of each subject, or why there are none."""
-        traces = [Trace(self.domain.prompt(s.problem.question, ()), s.steps) for s in context.subjects]
-        some = [trace for trace in traces if trace.steps]
-        found = iter(await gateway.score(self.model, some)) if some else iter(())
-        return [next(found) if trace.steps else "the question has no step to be scored" for trace in traces]
+    async def newest(self, context: Context, gateway: Gateway) -> list[float | str]:
+        """Return the score of each subject's newest step, or of the whole solution from an outcome model, or why there is none."""
+        scored = await self.scores(context, gateway, newest=True)
+        return [scores if isinstance(scores, str) else scores[-1] for scores in scored]
+
+    async def scores(
+        self, context: Context, gateway: Gateway, *, newest: bool = False
+    ) -> list[list[float] | str]:
+        """Return the scores of every step of each subject, or of its newest step alone, or why there are none."""
+        whole_only = score_kind(self.model) == "outcome"
+        gone: list[str | None] = []
+        traces: list[Trace] = []
+        for subject in context.subjects:
+            why = None if subject.steps else "the question has no step to be scored"
+            if whole_only and not subject.thought.terminal:
+                why = f"{self.model.name} scores finished solutions only"
+            gone.append(why)
+            if why is None:
+                prompt = self.domain.prompt(subject.problem.question, ())
+                traces.append(Trace(prompt, subject.steps, newest))
+        found = iter(await gateway.score(self.model, traces)) if traces else iter(())
+        return [next(found) if why is None else why for why in gone]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +60,8 @@ class ScoredValue(Scored):
     async def evaluate(self, context: Context, gateway: Gateway) -> Sequence[Judgement | None]:
         """See `Evaluator.evaluate`."""
         return [
-            _failed("value", scores) if isinstance(scores, str) else Judgement("value", scores[-1])
-            for scores in await self.scores(context, gateway)
+            _failed("value", score) if isinstance(score, str) else Judgement("value", score)
+            for score in await self.newest(context, gateway)
         ]
 
 
@@ -60,14 +76,14 @@ class ScoredVote(Scored):
 
     async def evaluate(self, context: Context, gateway: Gateway) -> Sequence[Judgement | None]:
         """See `Evaluator.evaluate`."""
-        scored = await self.scores(context, gateway)
-        newest = [scores[-1] for scores in scored if not isinstance(scores, str)]
-        best = max(newest, default=0.0)
+        newest = await self.newest(context, gateway)
+        scores = [score for score in newest if not isinstance(score, str)]
+        best = max(scores, default=0.0)
         return [
-            _failed("value", scores)
-            if isinstance(scores, str)
-            else Judgement("value", 1 / newest.count(best) if scores[-1] == best else 0.0)
-            for scores in scored
+            _failed("value", score)
+            if isinstance(score, str)
+            else Judgement("value", 1 / scores.count(best) if score == best else 0.0)
+            for score in newest
         ]
 
 
@@ -84,11 +100,11 @@ class ScoredComparison(Scored):
         """See `Evaluator.evaluate`; nothing is said of other subjects than the first."""
         if len(context.subjects) < 2:
             raise AgentError(f"{self.source} compares two thoughts and was given one; name a second subject")
-        first, second, *_ = await self.scores(context, gateway)
+        first, second, *_ = await self.newest(context, gateway)
         others = [None] * (len(context.subjects) - 1)
         if isinstance(first, str) or isinstance(second, str):
             return [_failed("preference", first if isinstance(first, str) else str(second)), *others]
-        return [Judgement("preference", preference(first[-1], second[-1])), *others]
+        return [Judgement("preference", preference(first, second)), *others]
 
 
 @dataclass(frozen=True, slots=True)

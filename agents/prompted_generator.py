@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
-from ..graph.domain import Domain
+from ..graph.domain import Domain, unfinished
 from ..graph.errors import AgentError, BudgetSpentError, ModelError
 from ..graph.ids import derive_seed
 from ..graph.records import Operator
@@ -17,10 +18,11 @@ from .actions import GENERATE
 from .asking import Drawn, Part, Prompt, draw, draw_each, must_stop, prose
 from .drafts import Candidate, as_one, kept, merge, read_steps
 from .formats import AGAIN, ANSWER, REPHRASED, SUBQUESTION, read_subquestion, strip_item
-from .models.base import GenerationCall, LanguageModel, Message, Sample, Sampling
+from .models.base import GenerationCall, LanguageModel, Message, Sample, Sampling, reasons_first
 from .prompting import fill, load_prompt, show_notes, show_numbered, show_steps, show_subject
 from .protocols import Context, Draft, Gateway, Proposal
-from .sampling import call_of, sample_proposals, sampling_of, walk
+from .sampling import call_of, sample_proposals, sampling_of
+from .stepping import Stepper
 
 _CONTINUING = {
     ("", "step"): "next_step",
@@ -97,12 +99,13 @@ class PromptedGenerator:
         request = context.request
         steps, name = context.subjects[0].steps, _CONTINUING[request.action, request.horizon]
         sampling = self._sampling(context)
-        if request.steps and request.horizon == "answer":
+        if request.horizon == "step" or (request.horizon == "answer" and request.steps):
 
             def ask_step(path: tuple[str, ...]) -> Prompt:
                 return self._turns(context, "next_step", steps=show_steps(self.domain, path))
 
-            return await walk(self.model, self.domain, ask_step, sampling, context, gateway)
+            stepper = Stepper(self.model, self.domain, ask_step, sampling)
+            return await (stepper.step if request.horizon == "step" else stepper.chain)(context, gateway)
         if name == "few_shot":
             so_far = "" if request.horizon == "solution" else self._so_far(steps)
             turns = self._turns(context, name, examples=self._prompt("examples"), so_far=so_far)
@@ -114,7 +117,7 @@ class PromptedGenerator:
             return merge(
                 context, [Candidate(d.place, d.call, (*kept(steps), *end)) for d, end in ends if end]
             )
-        return await sample_proposals(self.model, turns, sampling, context, self.domain.stop, gateway)
+        return await self._sampled(context, turns, gateway)
 
     async def _zero_shot(self, context: Context, gateway: Gateway) -> list[Proposal]:
         """Reason first, then extract the answer: the two calls of arXiv 2205.11916, the second one greedy.
@@ -194,7 +197,7 @@ class PromptedGenerator:
         sampling = self._sampling(context)
         if request.action != "feedback":
             turns = self._rewriting(context, ())
-            return await sample_proposals(self.model, turns, sampling, context, self.domain.stop, gateway)
+            return await self._sampled(context, turns, gateway)
         attempt = show_subject(self.domain, context.subjects[0])
         turns = self._turns(context, "feedback", attempt=attempt)
         short = replace(sampling, max_tokens=_FEEDBACK_TOKENS)
@@ -207,8 +210,19 @@ class PromptedGenerator:
     async def _aggregate(self, context: Context, gateway: Gateway) -> list[Proposal]:
         attempts = show_numbered("Attempt", (show_subject(self.domain, s) for s in context.subjects))
         turns = self._turns(context, "aggregate", attempts=attempts)
-        sampling = self._sampling(context)
-        return await sample_proposals(self.model, turns, sampling, context, self.domain.stop, gateway)
+        return await self._sampled(context, turns, gateway)
+
+    async def _sampled(self, context: Context, turns: Prompt, gateway: Gateway) -> list[Proposal]:
+        """Draw the request's samples in one call, each of which may hold many steps."""
+        return await sample_proposals(
+            self.model,
+            turns,
+            self._sampling(context),
+            context,
+            self.domain.stop,
+            gateway,
+            unfinished=partial(unfinished, self.domain),
+        )
 
     def _attempts(self, context: Context, drawn: Sequence[Drawn]) -> list[Proposal]:
         return merge(context, [Candidate(d.place, d.call, self._steps(d.sample)) for d in drawn])
@@ -262,14 +276,17 @@ class PromptedGenerator:
         return any(self.domain.read(question, steps[:k]).terminal for k in range(1, len(steps) + 1))
 
     def _steps(self, sample: Sample) -> tuple[Draft, ...]:
-        return read_steps(sample, self.domain.stop, whole=True)
+        rule = partial(unfinished, self.domain)
+        return read_steps(sample, self.domain.stop, whole=True, unfinished=rule)
 
     def _so_far(self, steps: Sequence[str]) -> str:
         return f"\nSteps so far, to be continued:\n{show_steps(self.domain, steps)}\n" if steps else ""
 
     def _sampling(self, context: Context) -> Sampling:
         kept_steps = 0 if context.request.horizon == "solution" else None
-        return sampling_of(context, self.domain, self.temperature, self.top_p, kept=kept_steps)
+        sampling = sampling_of(context, self.domain, self.temperature, self.top_p, kept=kept_steps)
+        # a stop string would end the thoughts of a model that has some; its first step is cut out of the reply instead
+        return replace(sampling, stop=()) if reasons_first(self.model) else sampling
 
     def _turns(self, context: Context, prompt: str, **values: str) -> tuple[Message, ...]:
         return (Message("system", self._prompt("system")), self._user(context, prompt, **values))

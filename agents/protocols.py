@@ -81,6 +81,8 @@ class Draft:
     """Sum of its tokens' log-probabilities (≤ 0)."""
     call: str | None = None
     """Id of the model call it came from, where that is not the proposal's."""
+    last: bool = False
+    """Whether the model ended the solution with it, whatever the task says: nothing comes after."""
 
 
 @dataclass(frozen=True, slots=True)

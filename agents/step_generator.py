@@ -13,18 +13,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
-from ..graph.domain import Domain
+from ..graph.domain import Domain, unfinished
 from ..graph.errors import AgentError
 from ..graph.ids import derive_rng
 from ..graph.records import Operator
 from .actions import BY_RAW
 from .asking import Part, draw, draw_each
 from .drafts import Candidate, kept, merge, read_steps
-from .models.base import LanguageModel
-from .protocols import Context, Gateway, Proposal, Subject
-from .sampling import call_of, sample_proposals, sampling_of, walk
+from .models.base import LanguageModel, Sample, Sampling
+from .prompting import fill, load_prompt
+from .protocols import Context, Draft, Gateway, Proposal, Subject
+from .sampling import call_of, sample_proposals, sampling_of
+from .stepping import Stepper
+
+NEXT_PROBLEM = "\nProblem:"
+"""How the next of the worked examples would begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,8 @@ class StepGenerator:
     unique: bool = False
     """Whether next steps are drawn without replacement where the request wants distinct ones (see `GenerationCall.unique`): no token is paid for a
     step that is there already, and every step has count 1."""
+    shots: bool = False
+    """Whether the family's worked examples stand before the question, for a base model, which was not trained on the task's own format."""
 
     @property
     def name(self) -> str:
@@ -78,26 +86,24 @@ class StepGenerator:
             return await self._from(context, steps, gateway)
         sampling = sampling_of(context, self.domain, self.temperature, self.top_p, self.min_p)
         if request.steps and request.horizon == "answer":
-            question = context.problem.question
-            return await walk(
-                self.model,
-                self.domain,
-                lambda path: self.domain.prompt(question, path),
-                sampling,
-                context,
-                gateway,
-            )
-        prompt = self.domain.prompt(context.problem.question, steps)
-        unique = self.unique and request.distinct and request.horizon == "step"
+            return await self._stepper(context, sampling).chain(context, gateway)
+        if request.horizon == "step":
+            return await self._stepper(context, sampling).step(context, gateway)
         return await sample_proposals(
-            self.model, prompt, sampling, context, self.domain.stop, gateway, unique=unique
+            self.model,
+            self._prompt(context, steps),
+            self._whole(sampling),
+            context,
+            self.domain.stop,
+            gateway,
+            unfinished=partial(unfinished, self.domain),
         )
 
     async def _from(self, context: Context, steps: Sequence[str], gateway: Gateway) -> list[Proposal]:
         """Draw attempts that all begin with these steps."""
         part = self._part(context, steps)
         drawn = await draw(self.model, call_of(context, part.prompt, part.sampling), gateway)
-        ends = [(d, read_steps(d.sample, self.domain.stop, whole=True)) for d in drawn]
+        ends = [(d, self._steps(d.sample)) for d in drawn]
         return merge(context, [Candidate(d.place, d.call, (*kept(steps), *end)) for d, end in ends if end])
 
     async def _refine(self, context: Context, gateway: Gateway) -> list[Proposal]:
@@ -109,7 +115,7 @@ class StepGenerator:
         drawn = await draw_each(self.model, parts, context.seed, request.first_sample, gateway)
         candidates: list[Candidate] = []
         for beginning, d in zip(begun, drawn, strict=True):
-            end = read_steps(d.sample, self.domain.stop, whole=True) if d else ()
+            end = self._steps(d.sample) if d else ()
             if d and end:
                 candidates.append(Candidate(d.place, d.call, (*kept(beginning), *end)))
         return merge(context, candidates)
@@ -140,4 +146,27 @@ class StepGenerator:
         sampling = sampling_of(
             context, self.domain, self.temperature, self.top_p, self.min_p, kept=len(steps)
         )
-        return Part(self.domain.prompt(context.problem.question, steps), sampling)
+        return Part(self._prompt(context, steps), self._whole(sampling))
+
+    def _stepper(self, context: Context, sampling: Sampling) -> Stepper:
+        unique = self.unique and context.request.distinct and context.request.horizon == "step"
+        return Stepper(
+            self.model, self.domain, lambda path: self._prompt(context, path), sampling, unique=unique
+        )
+
+    def _prompt(self, context: Context, steps: Sequence[str]) -> str:
+        """Return the text to be continued: the question and the steps, after worked examples if there are to be any."""
+        question = context.problem.question
+        if not self.shots:
+            return self.domain.prompt(question, steps)
+        family = self.domain.instructions
+        head = fill(load_prompt("raw", family), examples=load_prompt("examples", family), question=question)
+        return f"{head}\n\n" + "".join(f"{step}{self.domain.stop}" for step in steps)
+
+    def _whole(self, sampling: Sampling) -> Sampling:
+        """Return the parameters for all remaining steps: after worked examples a model would go on to problems of its own."""
+        return replace(sampling, stop=(NEXT_PROBLEM,)) if self.shots else sampling
+
+    def _steps(self, sample: Sample) -> tuple[Draft, ...]:
+        rule = partial(unfinished, self.domain)
+        return read_steps(sample, self.domain.stop, whole=True, unfinished=rule)

@@ -9,12 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..graph.domain import Domain
-from ..graph.ids import derive_seed
-from ..graph.records import EvaluationKind
 from ..tools.base import Tool
-from .asking import ask, together
-from .evaluators_prompted import Judge, attempted, mean_value, read_value, value_prompt
-from .models.base import GenerationCall, LanguageModel, Sampling, ScoringModel, Trace
+from .models.base import ScoringModel, Trace
 from .protocols import Gateway, Judgement, Subject
 
 
@@ -99,47 +95,32 @@ class StepScoreVerifier:
 
 
 @dataclass(frozen=True, slots=True)
-class PromptedVerifier:
-    """Has a chat model say how good every new thought is, for want of a trained scorer: sure, likely or impossible.
+class OutcomeScoreVerifier:
+    """Scores finished solutions as a whole with an outcome reward model (Cobbe et al., arXiv 2110.14168); it says nothing of others."""
 
-    The words weigh as in `PromptedValue`: 1, .05, .00005. A finished solution is judged as an outcome. A reply that cannot be read is asked for once
-    more, and is an error then.
-    """
-
-    model: LanguageModel
+    model: ScoringModel
     domain: Domain
-    n: int = 1
-    """Replies a thought (≥ 1)."""
-    temperature: float = 0.0
-    """≥ 0; for several replies above 0."""
-    max_tokens: int = 256
 
     @property
     def source(self) -> str:
-        """Who judges, with the model's and the prompts' version."""
-        return Judge(self.model, self.domain).name("judge")
+        """Who judges, with the model's version."""
+        return f"score:{self.model.name}"
 
     async def verify(self, subjects: Sequence[Subject], gateway: Gateway) -> Sequence[Judgement | None]:
         """See `Verifier.verify`."""
-        return await together(self._judge(subject, gateway) for subject in subjects)
-
-    async def _judge(self, subject: Subject, gateway: Gateway) -> Judgement | None:
-        kind: EvaluationKind = "outcome" if subject.thought.terminal else "step"
-        prompt = Judge(self.model, self.domain).prompt(value_prompt(subject), subject)
-        seed = derive_seed(0, *(turn.content for turn in prompt))
-        call = GenerationCall(prompt, Sampling(self.max_tokens, self.temperature), self.n, seed)
-
-        async def judging() -> Judgement:
-            words = await ask(self.model, call, gateway, read_value)
-            return Judgement(kind, mean_value(words), rollouts=len(words))
-
-        return await attempted(kind, judging())
+        finished = [subject for subject in subjects if subject.thought.terminal]
+        scores = iter(await newest_scores(self.model, self.domain, finished, gateway))
+        return [
+            Judgement("outcome", *next(scores)) if subject.thought.terminal else None for subject in subjects
+        ]
 
 
 async def newest_scores(
     model: ScoringModel, domain: Domain, subjects: Sequence[Subject], gateway: Gateway
 ) -> list[tuple[float | None, str | None]]:
-    """Return, for each subject, the score of its newest step, or why there is none."""
-    traces = [Trace(domain.prompt(s.problem.question, ()), s.steps) for s in subjects]
+    """Return, for each subject, the score of its newest step, or why there is none; nobody is asked about none."""
+    if not subjects:
+        return []
+    traces = [Trace(domain.prompt(s.problem.question, ()), s.steps, newest=True) for s in subjects]
     results = await gateway.score(model, traces)
     return [(None, result) if isinstance(result, str) else (result[-1], None) for result in results]

@@ -4,7 +4,8 @@
     python benchmarks/overhead.py --thoughts 100000   # one large tree: is the cost a thought flat, is memory bounded?
 
 "All in" is wall-clock time of the whole search, from the question to the recorded answer, with LangGraph, strategy, agents and SQLite, divided
-by the thoughts made. A wave is 8 requests; `--branching` thoughts come of each.
+by the thoughts made; `cpu_ms_per_thought` is CPU time of all threads, which depends less on what else the computer does. A wave is 8 requests;
+`--branching` thoughts come of each.
 """
 
 from __future__ import annotations
@@ -71,10 +72,11 @@ async def measure(thoughts: int, branching: int, folder: Path) -> dict[str, floa
     built, host = build(setup(store, thoughts, branching))
     machine: Any = built  # its stream is typed as a union over all stream modes
     marks: list[tuple[int, float]] = [(1, time.perf_counter())]
+    cpu = time.process_time()
     updates = machine.astream({"question": "How much?"}, stream_mode="updates")
     with collected_rarely():  # as the runner does
         marks += [(u["generate"]["thoughts"], time.perf_counter()) async for u in updates if "generate" in u]
-    ended = time.perf_counter()
+    ended, cpu = time.perf_counter(), time.process_time() - cpu
     host.shutdown()
     store.close()
     made = marks[-1][0]
@@ -83,6 +85,7 @@ async def measure(thoughts: int, branching: int, folder: Path) -> dict[str, floa
         "thoughts": made,
         "branching": branching,
         "ms_per_thought": 1000 * (ended - marks[0][1]) / made,
+        "cpu_ms_per_thought": 1000 * cpu / made,
         "last_to_first_tenth": _pace(marks, made, 0.9, 1.0) / _pace(marks, made, 0.0, 0.1),
         "bytes_per_thought": rows / made,
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,

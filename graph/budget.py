@@ -51,6 +51,7 @@ class Meter:
         self._reserved = Usage()
         self._clock = clock
         self._started = clock() - self._spent.seconds
+        self._limits = list(budget.as_dict().items())
         self.refused: str | None = None
         """Name of the limit that refused a call, once one did."""
 
@@ -81,17 +82,13 @@ class Meter:
     def spent(self) -> str | None:
         """Return the name of a limit that is reached, or that refused a call; None while the search may go on."""
         if self.refused is None:
-            usage = self.usage
-            paid = {
-                "tokens": usage.completion_tokens,
-                "model_calls": usage.model_calls,
-                "verifier_calls": usage.verifier_calls,
-                "tool_calls": usage.tool_calls,
-                "seconds": usage.seconds,
-                "usd": usage.usd,
-            }
-            return next((name for name, limit in self.budget.as_dict().items() if paid[name] >= limit), None)
+            return next((name for name, limit in self._limits if self._paid(name) >= limit), None)
         return self.refused
+
+    def _paid(self, limit: str) -> float:
+        if limit == "seconds":
+            return self.elapsed
+        return getattr(self._spent, "completion_tokens" if limit == "tokens" else limit)
 
     def reserve_generation(self, n: int, max_tokens: int, usd_prompt: float, usd_token: float) -> Reservation:
         """Reserve a model call.
@@ -184,7 +181,7 @@ class Meter:
 
     def settle(self, reservation: Reservation, paid: Usage) -> None:
         """Replace a reservation by what was really paid."""
-        self._reserved += _negated(reservation.usage)
+        self._reserved -= reservation.usage
         self._spent += paid
 
     def take_verifier_calls(self, n: int) -> int:
@@ -216,7 +213,3 @@ class Meter:
             raise BudgetSpentError(limit, held=True)
         self.refused = self.refused or limit
         raise BudgetSpentError(limit)
-
-
-def _negated(usage: Usage) -> Usage:
-    return Usage(**{name: -amount for name, amount in usage.as_dict().items()})

@@ -69,3 +69,18 @@ class Domain(Protocol):
     def goal(self, question: str, answer: str) -> str | None:
         """Return the equation that holds if and only if the answer is right; None where no rule can tell."""
         ...
+
+    # Optional, see the functions below:
+    #   unfinished(text: str) -> bool   whether a step of this text breaks off inside a block, such as a fenced one
+    #   shots: bool                     whether a model that only continues text is shown the family's worked examples first
+
+
+def unfinished(domain: Domain, text: str) -> bool:
+    """Return whether a step of this text breaks off inside a block; where the domain does not say, it never does."""
+    rule = getattr(domain, "unfinished", None)
+    return rule is not None and rule(text)
+
+
+def shows_examples(domain: Domain) -> bool:
+    """Return whether a model that only continues text is shown worked examples first: it was not trained on the task's own format."""
+    return bool(getattr(domain, "shots", False))

@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..agents.models.base import Generation, GenerationCall, LanguageModel, ScoringModel, Trace
+from ..agents.models.base import Generation, GenerationCall, LanguageModel, ScoringModel, Trace, reasons_first
 from ..agents.models.codec import generation_from_json, generation_to_json
+from ..agents.models.reasoning import without_thoughts
 from ..agents.models.scheduler import Scheduler
 from ..agents.protocols import Observation
 from ..storage.sanitise import sanitise
@@ -69,20 +70,23 @@ class RequestGateway:
         """Calls answered before the request had to wait for the budget and start again."""
         self._judges = False
         """Whether its judgements were counted."""
+        self.evaluates = False
+        """Whether judges have their turn: a search waits for them, so their calls go before new thoughts."""
 
     async def generate(self, model: LanguageModel, call: GenerationCall) -> tuple[str, Generation]:
         """See `Gateway.generate`."""
-        before = self._answered.get(call.id(model.name))
+        wanted = call_id = call.id(model.name)
+        before = self._answered.get(wanted)
         if before is not None:
             return before
-        purse, price, wanted = self._purse, model.price, call
+        purse, price = self._purse, model.price
         reservation = purse.meter.reserve_generation(
             call.n, call.sampling.max_tokens, price.usd(call.n * _prompt_bound(call), 0), price.usd(0, 1)
         )
         if (reservation.samples, reservation.max_tokens) != (call.n, call.sampling.max_tokens):
             shorter = replace(call.sampling, max_tokens=reservation.max_tokens)
             call = replace(call, n=reservation.samples, sampling=shorter)
-        call_id = call.id(model.name)
+            call_id = call.id(model.name)
         known = purse.calls.get(call_id)
         if known is not None:
             generation = generation_from_json(known.response)
@@ -98,7 +102,7 @@ class RequestGateway:
         self.usage += paid
         if call.unique and not any(sample.tokens for sample in generation.samples):
             self.exhausted = True
-        self._answered[wanted.id(model.name)] = (call_id, generation)
+        self._answered[wanted] = (call_id, generation)
         return call_id, generation
 
     async def score(self, model: ScoringModel, traces: Sequence[Trace]) -> list[list[float] | str]:
@@ -166,7 +170,10 @@ class RequestGateway:
     ) -> Generation:
         started = time.perf_counter()
         try:
-            generation = await self._purse.scheduler.generate(model, call, group=self._purse.unit)
+            routed, group = call.routed(self._purse.unit), self._purse.unit
+            generation = await self._purse.scheduler.generate(model, routed, group, urgent=self.evaluates)
+            if not isinstance(call.prompt, str):  # a raw text has no thoughts of its own
+                generation = without_thoughts(generation, opened=reasons_first(model))
         except ModelError as error:
             self._purse.pay(reservation, Usage(model_calls=1))
             self.usage += Usage(model_calls=1)
@@ -203,6 +210,8 @@ class RequestGateway:
         }
         if call.unique:
             parameters |= {"unique": True, "avoid": list(call.avoid)}
+        if sampling.alternatives:
+            parameters["alternatives"] = sampling.alternatives
         prompt_tokens = generation.prompt_tokens if generation else 0
         completion_tokens = generation.completion_tokens if generation else 0
         row = ModelCall(

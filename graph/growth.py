@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, SupportsFloat
 
 from ..agents.protocols import Judgement, Proposal, Subject
 from ..storage.sanitise import sanitise
@@ -65,7 +66,7 @@ def grow(
             text = sanitise(draft.text)
             steps.append(text)
             reading = domain.read(question, steps)
-            terminal = reading.terminal or depth >= domain.max_steps
+            terminal = reading.terminal or draft.last or depth >= domain.max_steps
             thought = Thought(
                 id=address("thought", run, parents, request.operator, agent, proposal.call, proposal.sample),
                 parents=parents,
@@ -160,11 +161,11 @@ def contained(
 
 def evaluation_of(thought: str, source: str, request: str, judgement: Judgement) -> Evaluation:
     """Turn a judgement into an evaluation; a value that is not a number in [0, 1] becomes a failed evaluation."""
-    value, error = judgement.value, judgement.error
-    if value is not None and not (math.isfinite(value) and 0.0 <= value <= 1.0):
-        value, error = None, f"{source} returned {judgement.value!r}, not a number in [0, 1]"
+    value, error = _score(judgement.value), judgement.error
     if value is not None:
         error = None
+    elif judgement.value is not None or (error is None and judgement.text is None):
+        error = f"{source} returned {judgement.value!r:.80}, not a number in [0, 1]"
     return Evaluation(
         thought=thought,
         kind=judgement.kind,
@@ -176,3 +177,12 @@ def evaluation_of(thought: str, source: str, request: str, judgement: Judgement)
         successes=judgement.successes,
         request=request,
     )
+
+
+def _score(value: Any) -> float | None:
+    """Return a value that is a number in [0, 1]; None for anything else, which users' judges may return all the same."""
+    try:
+        number = float(value) if isinstance(value, float | SupportsFloat) else math.nan
+    except OverflowError:
+        number = math.inf
+    return number if 0.0 <= number <= 1.0 else None

@@ -6,15 +6,15 @@ import asyncio
 import os
 import socket
 import uuid
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, Literal, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
-from ..agents.models.scheduler import Scheduler
+from ..agents.models.scheduler import Scheduler, current_scheduler
 from ..agents.team import Team
 from . import nesting
 from .budget import Meter
@@ -27,7 +27,7 @@ from .nesting import Inside
 from .records import Budget, Problem, Usage
 from .session import Session
 from .strategies.base import SearchState, Strategy
-from .writer import Writer
+from .writer import Journal, Writer
 
 Mode = Literal["lockstep", "rolling"]
 """lockstep: K requests, a barrier, bit-reproducible. rolling: topped up to K in flight, arrival order recorded."""
@@ -109,7 +109,7 @@ class Host:
         """Units whose lease the caller of `open` brought, and gives back."""
         self._nodes: dict[tuple[str, str], tuple[int, int]] = {}
         """Nodes entered and left so far, by unit: how the heartbeat sees whether the machine still runs."""
-        self._schedulers: WeakKeyDictionary[asyncio.AbstractEventLoop, Scheduler] = WeakKeyDictionary()
+        self._journals: WeakKeyDictionary[asyncio.AbstractEventLoop, Journal] = WeakKeyDictionary()
         self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="thoughtgraph-store")
 
     @cached_property
@@ -135,10 +135,15 @@ class Host:
     @property
     def scheduler(self) -> Scheduler:
         """The scheduler of the running event loop."""
+        return current_scheduler()
+
+    @property
+    def journal(self) -> Journal:
+        """The journal of the running event loop."""
         loop = asyncio.get_running_loop()
-        if loop not in self._schedulers:
-            self._schedulers[loop] = Scheduler()
-        return self._schedulers[loop]
+        if loop not in self._journals:
+            self._journals[loop] = Journal(self._write)
+        return self._journals[loop]
 
     def live(self, run: str, problem: str) -> Session | None:
         """Return the session of a unit if it is alive here."""
@@ -208,8 +213,7 @@ class Host:
             with suppress(StoreError):
                 await self.abandon(run, problem)
 
-    @asynccontextmanager
-    async def working(self, run: str, problem: str) -> AsyncGenerator[None]:
+    async def working(self, run: str, problem: str, node: Awaitable[T]) -> T:
         """Hold a unit while a node works on it, and let go of it if the node does not come to its end.
 
         An interrupt may wait for days, a cancelled or failed machine may never be resumed, and a resume may come in another process: none of them
@@ -219,7 +223,7 @@ class Host:
         entered, left = self._nodes.get(key, (0, 0))
         self._nodes[key] = (entered + 1, left)
         try:
-            yield
+            return await node
         except BaseException:
             # LangGraph may cancel a node twice; the second time must not cut this off
             await asyncio.shield(self._spawn(self.let_go(run, problem)))
@@ -234,7 +238,7 @@ class Host:
     def cancel_calls(self) -> None:
         """Cancel every call under way: the end of patience in a drain."""
         for session in self._sessions.values():
-            for task in session.tasks.values():
+            for task in session.flight.tasks.values():
                 task.cancel()
 
     def shutdown(self) -> None:
@@ -254,12 +258,7 @@ class Host:
 
     def _session(self, lease: Lease, spent: Usage) -> Session:
         setup, inner = self.setup, self._inside.get(lease.run)
-        ttl = setup.lease_seconds
-
-        async def write(commit: Commit) -> None:
-            await self.call(setup.store.commit, lease, commit, ttl)
-
-        writer = Writer(write)
+        writer = Writer(self.journal, lease)
         purse = Purse(
             unit=f"{lease.run}/{lease.problem.id}",
             meter=Meter(inner.budget if inner else setup.budget, spent),
@@ -271,6 +270,9 @@ class Host:
         strategy: Strategy[SearchState] = (inner or setup).strategy(seed)
         nest = partial(nesting.nest, self)
         return Session(lease, setup.domain, setup.team, strategy, purse, writer, seed, nest)
+
+    async def _write(self, commits: Sequence[tuple[Lease, Commit]]) -> None:
+        await self.call(self.setup.store.commit_all, commits, self.setup.lease_seconds)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

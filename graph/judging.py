@@ -126,6 +126,7 @@ async def _judged(
     work: Work,
 ) -> list[Evaluation]:
     request = work.request.id
+    work.gateway.evaluates = True
     try:
         judgements = await method(subjects, work.gateway)
         if len(judgements) != len(subjects):

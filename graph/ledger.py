@@ -163,6 +163,15 @@ class Store(Protocol):
         """
         ...
 
+    def commit_all(self, commits: Sequence[tuple[Lease, Commit]], ttl: float | None = None) -> None:
+        """Do the same for several units, each named once, in one transaction.
+
+        Raises:
+            LeaseLostError: if one of the leases was fenced off; nothing is written.
+            StoreError: if the database fails; nothing is written.
+        """
+        ...
+
     def recorded(self, lease: Lease) -> Recorded:
         """Return what is recorded of a unit."""
         ...

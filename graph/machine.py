@@ -11,7 +11,7 @@ ask, `update` its tell; what agents do in between goes through their gateway. St
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -25,7 +25,7 @@ from langgraph.types import interrupt
 from .errors import UserError
 from .host import Host, Review, Setup
 from .judging import act, judge, propose
-from .ledger import UnitResult
+from .ledger import Event, UnitResult
 from .records import Answer, Budget, Evaluation
 from .review import absorb, shown, verdict
 from .session import Session, Work
@@ -33,6 +33,10 @@ from .state import MachineInput, MachineOutput, MachineState
 
 STEPS_A_WAVE = 6
 """Super-steps of one iteration with every node in it."""
+
+
+COMPANY = 0.02
+"""Seconds that a request which came back waits for others in `rolling`, while the models have enough to do."""
 
 
 class LiveState(MachineState, total=False):
@@ -61,13 +65,17 @@ class Nodes:
         if state.get("remaining", STEPS_A_WAVE * 2) < STEPS_A_WAVE * 2:
             session.stop("budget:steps")
         self._check_budget(session)
-        works = self._next(session, self.setup.wave - len(session.tasks)) if session.stopped is None else []
+        works = (
+            self._next(session, self.setup.wave - len(session.flight.tasks))
+            if session.stopped is None
+            else []
+        )
         for work in works:
-            session.tasks[work.request.id] = asyncio.create_task(propose(session, work))
+            session.flight.begin(work.request.id, propose(session, work))
         selected = [work.request.id for work in works]
         return update | {
             "selected": selected,
-            "in_flight": list(session.tasks),
+            "in_flight": list(session.flight.tasks),
             "step": update["step"] + 1,
             "stopped": session.stopped or "",
         }
@@ -75,13 +83,10 @@ class Nodes:
     async def generate(self, state: LiveState) -> Update:
         """Wait for the wave (lockstep), or for whatever comes back first (rolling)."""
         session = await self._session(state)
-        tasks = list(session.tasks.items())
-        await _wait(session, together=self.setup.mode == "lockstep" or session.stopped is not None)
+        await self._back(session)
         if session.meter.seconds_left == 0.0:
-            for _, task in tasks:
-                task.cancel()
-            await asyncio.gather(*(task for _, task in tasks), return_exceptions=True)
-        back = [work for name, task in tasks if (work := _collect(session, name, task)) is not None]
+            await session.flight.end()
+        back = session.flight.collect()
         session.held.extend(work for work in back if work.held)
         session.wave = [work for work in back if not work.held]
         if self.setup.mode == "rolling":
@@ -91,42 +96,43 @@ class Nodes:
         _emit("generated", *session.unit, thoughts=[thought.id for thought in thoughts])
         return {
             "wave": [work.request.id for work in session.wave],
-            "in_flight": list(session.tasks),
+            "in_flight": list(session.flight.tasks),
             "thoughts": len(session.thoughts),
         }
 
     async def act(self, state: LiveState) -> Update:
         """Let the tool users run what the new thoughts call for."""
         session = await self._session(state)
-        await asyncio.gather(*(act(session, work) for work in session.wave))
+        await _at_once([act(session, work) for work in session.wave])
         return {}
 
     async def verify(self, state: LiveState) -> Update:
         """Score steps and outcomes."""
         session = await self._session(state)
         verifiers = [(agent.source, agent.verify) for agent in session.team.verifiers]
-        await asyncio.gather(*(judge(session, work, verifiers) for work in session.wave))
+        await _at_once([judge(session, work, verifiers) for work in session.wave])
         return {}
 
     async def critique(self, state: LiveState) -> Update:
         """Add value estimates, and criticism for later generations to read."""
         session = await self._session(state)
         critics = [(agent.source, agent.critique) for agent in session.team.critics]
-        await asyncio.gather(*(judge(session, work, critics) for work in session.wave))
+        await _at_once([judge(session, work, critics) for work in session.wave])
         return {}
 
     async def update(self, state: LiveState) -> Update:
         """Tell the strategy what came of the wave, and make it durable."""
         session = await self._session(state)
         session.purse.settle()  # what the wave's judges paid
+        events: list[Event] = []
         for work in session.wave:
             if work.spent:
                 continue
             session.absorb(work.outcome)
             session.count_idle(work)
-            session.save(
-                evaluations=work.evaluations, events=[session.told(work), *session.drained_operations()]
-            )
+            events += [session.told(work), *session.drained_operations()]
+        if events:
+            session.save(events=events)
         session.wave = []
         await session.writer.flushed()
         self._check_budget(session)
@@ -182,8 +188,7 @@ class Nodes:
         """Return the node, holding its search while it works; see `Host.working`."""
 
         async def run(state: LiveState) -> Update:
-            async with self.host.working(state.get("run") or "", state.get("problem") or ""):
-                return await node(state)
+            return await self.host.working(state.get("run") or "", state.get("problem") or "", node(state))
 
         return run
 
@@ -194,12 +199,30 @@ class Nodes:
     def after_update(self, state: LiveState) -> str:
         """Go on unless something stopped the search and nothing is under way."""
         session = self.host.live(state.get("run", ""), state.get("problem", ""))
-        over = session is not None and session.stopped is not None and not session.tasks
+        over = session is not None and session.stopped is not None and not session.flight.tasks
         return self._over() if over else "select"
 
     def after_review(self, state: LiveState) -> str:
         """Follow the person's decision."""
         return "finalize" if state.get("status") == "finished" else "select"
+
+    async def _back(self, session: Session) -> None:
+        """Wait for what is under way, but not beyond the deadline: in `lockstep`, and once a search has stopped, for all of it.
+
+        In `rolling` for the first request that came to something; and while the models have more waiting than they work on, for those that come
+        back in the next moment. A new request would only wait too: so one iteration serves several, and asks when more is known.
+        """
+        flight, left = session.flight, session.meter.seconds_left
+        if self.setup.mode == "lockstep" or session.stopped is not None:
+            await flight.wait(left, lambda: False)
+            return
+        await flight.wait(left)
+        if flight.tasks and self._backlogged():
+            left = session.meter.seconds_left
+            await flight.wait(COMPANY if left is None else min(COMPANY, left), lambda: not self._backlogged())
+
+    def _backlogged(self) -> bool:
+        return any(model.queued > model.in_flight for model in self.host.scheduler.statistics.values())
 
     def _next(self, session: Session, room: int) -> list[Work]:
         """Return up to `room` requests to start: those that waited for budget, then new ones."""
@@ -307,27 +330,12 @@ def recursion_limit(budget: Budget) -> int:
     return STEPS_A_WAVE * (waves + 4)
 
 
-async def _wait(session: Session, *, together: bool) -> None:
-    """Wait for all calls under way, or else for the first that came to something, but not beyond the deadline.
-
-    A request held back for want of budget comes back at once and is asked again: it must not wake a machine that has calls to wait for.
-    """
-    waiting = set(session.tasks.values())
-    when = asyncio.ALL_COMPLETED if together else asyncio.FIRST_COMPLETED
-    while waiting:
-        done, waiting = await asyncio.wait(waiting, timeout=session.meter.seconds_left, return_when=when)
-        if not done or any(task.cancelled() or task.exception() or not task.result().held for task in done):
-            return
-
-
-def _collect(session: Session, name: str, task: asyncio.Task[Work]) -> Work | None:
-    """Take a finished task out of flight; a cancelled one comes to nothing, a failed one ends the search."""
-    if not task.done():
-        return None
-    del session.tasks[name]
-    if task.cancelled():
-        return None
-    return task.result()
+async def _at_once(jobs: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Run these at once; one alone needs no task of its own."""
+    if len(jobs) == 1:
+        await jobs[0]
+    else:
+        await asyncio.gather(*jobs)
 
 
 def _result(session: Session) -> UnitResult:

@@ -303,6 +303,17 @@ class Usage:
             self.usd + other.usd,
         )
 
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens - other.prompt_tokens,
+            self.completion_tokens - other.completion_tokens,
+            self.model_calls - other.model_calls,
+            self.verifier_calls - other.verifier_calls,
+            self.tool_calls - other.tool_calls,
+            self.seconds - other.seconds,
+            self.usd - other.usd,
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """Return the fields by name, as JSON values."""
         return {

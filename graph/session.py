@@ -6,7 +6,6 @@ another worker takes the unit over.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ from ..agents.protocols import Context, Observation, Subject
 from ..agents.team import Team
 from .budget import Meter
 from .domain import Domain
+from .flight import Flight
 from .gateway import Purse, RequestGateway
 from .growth import Inner, root_thought
 from .ids import derive_seed
@@ -93,7 +93,7 @@ class Session:
         self.thoughts: dict[str, Thought] = {}
         self._evaluated: dict[tuple[str, str], list[Evaluation]] = {}
         """Evaluations on record of requests not told yet, by request and source."""
-        self.tasks: dict[str, asyncio.Task[Work]] = {}
+        self.flight = Flight[Work]()
         self.wave: list[Work] = []
         self.held: list[Work] = []
         """Requests that wait for budget, in the order they were asked."""
@@ -177,7 +177,10 @@ class Session:
         """Return what a generator sees of a request."""
         subjects = tuple(self.subject(thought_id) for thought_id in request.subjects)
         siblings = self._children.get(request.subjects[0], []) if request.distinct else []
-        notes = [note for subject in subjects for thought in subject.path for note in self.notes(thought.id)]
+        notes = list[str]()
+        if self._notes or self._observations:
+            path = (thought for subject in subjects for thought in subject.path)
+            notes = [note for thought in path for note in self.notes(thought.id)]
         return Context(
             problem=self.problem,
             request=request,
@@ -247,13 +250,8 @@ class Session:
 
     async def close(self, patience: float = 0.0) -> None:
         """End the search here: wait up to `patience` seconds for calls under way, cancel the rest, write what is known."""
-        tasks = list(self.tasks.values())
-        if tasks:
-            await asyncio.wait(tasks, timeout=patience)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self.tasks.clear()
+        await self.flight.end(patience)
+        self.flight.tasks.clear()
         await self.writer.flushed()
 
 

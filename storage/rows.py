@@ -1,4 +1,4 @@
-"""From records to the rows of a commit."""
+"""From records to the rows of a commit: tuples, whose columns are named beside each."""
 
 from __future__ import annotations
 
@@ -9,33 +9,48 @@ from typing import Any
 from ..graph.ledger import Event, Lease, ModelCall, ToolCall
 from ..graph.records import Evaluation, Thought
 
-Row = dict[str, Any]
+Row = tuple[Any, ...]
+
+THOUGHT = (
+    *("id", "run", "problem", "operator", "text", "depth", "request", "sample", "count", "terminal"),
+    *("answer", "key", "state", "logprob", "tokens", "call", "whole", "nested", "created_at"),
+)
+EDGE = ("child", "position", "parent", "operator")
+EVALUATION = (
+    *("id", "run", "problem", "thought", "kind", "source", "value"),
+    *("error", "text", "rollouts", "successes", "request", "created_at"),
+)
+MODEL_CALL = (
+    *("run", "problem", "id", "request", "kind", "model", "prompt", "parameters", "response"),
+    *("error", "prompt_tokens", "completion_tokens", "usd", "seconds", "created_at"),
+)
+TOOL_CALL = (
+    *("run", "problem", "id", "request", "thought", "tool", "arguments"),
+    *("result", "error", "ok", "seconds", "created_at"),
+)
+EVENT = ("run", "problem", "key", "kind", "subjects", "detail", "created_at")
+"""All but `seq`, which the statement computes from the unit's events so far."""
 
 
 def thought_rows(lease: Lease, thoughts: Iterable[Thought], now: datetime) -> list[Row]:
     """Return rows of table thought."""
+    run, problem = lease.run, lease.problem.id
     return [
-        {
-            "id": t.id,
-            "run": lease.run,
-            "problem": lease.problem.id,
-            "operator": t.operator.value,
-            "text": t.text,
-            "depth": t.depth,
-            "request": t.request,
-            "sample": t.sample,
-            "count": t.count,
-            "terminal": t.terminal,
-            "answer": t.answer,
-            "key": t.key,
-            "state": t.state,
-            "logprob": t.logprob,
-            "tokens": t.tokens,
-            "call": t.call,
-            "whole": t.whole,
-            "nested": t.nested,
-            "created_at": now,
-        }
+        (
+            *(
+                t.id,
+                run,
+                problem,
+                t.operator.value,
+                t.text,
+                t.depth,
+                t.request,
+                t.sample,
+                t.count,
+                t.terminal,
+            ),
+            *(t.answer, t.key, t.state, t.logprob, t.tokens, t.call, t.whole, t.nested, now),
+        )
         for t in thoughts
     ]
 
@@ -43,7 +58,7 @@ def thought_rows(lease: Lease, thoughts: Iterable[Thought], now: datetime) -> li
 def edge_rows(thoughts: Iterable[Thought]) -> list[Row]:
     """Return rows of table edge: one for each parent of each thought."""
     return [
-        {"child": t.id, "position": position, "parent": parent, "operator": t.operator.value}
+        (t.id, position, parent, t.operator.value)
         for t in thoughts
         for position, parent in enumerate(t.parents)
     ]
@@ -51,84 +66,41 @@ def edge_rows(thoughts: Iterable[Thought]) -> list[Row]:
 
 def evaluation_rows(lease: Lease, evaluations: Iterable[Evaluation], now: datetime) -> list[Row]:
     """Return rows of table evaluation."""
+    run, problem = lease.run, lease.problem.id
     return [
-        {
-            "id": e.id,
-            "run": lease.run,
-            "problem": lease.problem.id,
-            "thought": e.thought,
-            "kind": e.kind,
-            "source": e.source,
-            "value": e.value,
-            "error": e.error,
-            "text": e.text,
-            "rollouts": e.rollouts,
-            "successes": e.successes,
-            "request": e.request,
-            "created_at": now,
-        }
+        (
+            *(e.id, run, problem, e.thought, e.kind, e.source, e.value),
+            *(e.error, e.text, e.rollouts, e.successes, e.request, now),
+        )
         for e in evaluations
     ]
 
 
 def model_call_rows(lease: Lease, calls: Iterable[ModelCall], now: datetime) -> list[Row]:
     """Return rows of table model_call."""
+    run, problem = lease.run, lease.problem.id
     return [
-        {
-            "run": lease.run,
-            "problem": lease.problem.id,
-            "id": c.id,
-            "request": c.request,
-            "kind": c.kind,
-            "model": c.model,
-            "prompt": c.prompt,
-            "parameters": dict(c.parameters),
-            "response": c.response,
-            "error": c.error,
-            "prompt_tokens": c.prompt_tokens,
-            "completion_tokens": c.completion_tokens,
-            "usd": c.usd,
-            "seconds": c.seconds,
-            "created_at": now,
-        }
+        (
+            *(run, problem, c.id, c.request, c.kind, c.model, c.prompt, dict(c.parameters), c.response),
+            *(c.error, c.prompt_tokens, c.completion_tokens, c.usd, c.seconds, now),
+        )
         for c in calls
     ]
 
 
 def tool_call_rows(lease: Lease, calls: Iterable[ToolCall], now: datetime) -> list[Row]:
     """Return rows of table tool_call."""
+    run, problem = lease.run, lease.problem.id
     return [
-        {
-            "run": lease.run,
-            "problem": lease.problem.id,
-            "id": c.id,
-            "request": c.request,
-            "thought": c.thought,
-            "tool": c.tool,
-            "arguments": dict(c.arguments),
-            "result": c.result,
-            "error": c.error,
-            "ok": c.ok,
-            "seconds": c.seconds,
-            "created_at": now,
-        }
+        (
+            *(run, problem, c.id, c.request, c.thought, c.tool, dict(c.arguments)),
+            *(c.result, c.error, c.ok, c.seconds, now),
+        )
         for c in calls
     ]
 
 
 def event_rows(lease: Lease, keyed: Iterable[tuple[str, Event]], now: datetime) -> list[Row]:
-    """Return rows of table event but for `seq`, which the statement computes from the unit's events so far."""
-    return [
-        {
-            "run": lease.run,
-            "problem": lease.problem.id,
-            "at_run": lease.run,
-            "at_problem": lease.problem.id,
-            "key": key,
-            "kind": event.kind,
-            "subjects": event.subjects,
-            "detail": dict(event.detail),
-            "created_at": now,
-        }
-        for key, event in keyed
-    ]
+    """Return rows of table event."""
+    run, problem = lease.run, lease.problem.id
+    return [(run, problem, key, e.kind, e.subjects, dict(e.detail), now) for key, e in keyed]

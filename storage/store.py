@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Update, func, select, update
@@ -30,7 +31,7 @@ from .replay import recorded_unit
 from .rows import edge_rows, evaluation_rows, event_rows, model_call_rows, thought_rows, tool_call_rows
 from .sanitise import sanitise
 from .schema import ProblemRow, RunRow, ThoughtRow, UnitRow, table
-from .statements import expiry, expiry_parameters, insert_all, now, statements
+from .statements import expiry, expiry_parameters, insert_all, lease_parameters, now, statements
 
 _CHUNK = 500
 """Ids in one IN list."""
@@ -104,16 +105,28 @@ class SqlStore:
             LeaseLostError: if the lease was fenced off, given back or finished; nothing is written.
             StoreError: if the database fails, or a value cannot be stored; nothing is written.
         """
+        self.commit_all([(lease, commit)], ttl)
+
+    def commit_all(self, commits: Sequence[tuple[Lease, Commit]], ttl: float | None = None) -> None:
+        """Write rows of several units, each named once, in one transaction, and extend the leases to `ttl` seconds from now.
+
+        Raises:
+            LeaseLostError: if a lease was fenced off, given back or finished; nothing is written.
+            StoreError: if the database fails, or a value cannot be stored; nothing is written.
+        """
         on, present = self._statements, datetime.now(UTC)
         with self.database.writing() as connection:
-            self._fence(connection, lease, ttl)
-            insert_all(connection, on.model_call, model_call_rows(lease, commit.model_calls, present))
-            insert_all(connection, on.tool_call, tool_call_rows(lease, commit.tool_calls, present))
-            insert_all(connection, on.thought, thought_rows(lease, commit.thoughts, present))
-            insert_all(connection, on.edge, edge_rows(commit.thoughts))
-            insert_all(connection, on.evaluation, evaluation_rows(lease, commit.evaluations, present))
-            keyed = keyed_events(connection, lease, commit.events)
-            insert_all(connection, on.event, event_rows(lease, keyed, present))
+            self._fence(connection, [lease for lease, _ in commits], ttl)
+            keyed = [(lease, keyed_events(connection, lease, rows.events)) for lease, rows in commits]
+            for bulk, rows in (
+                (on.model_call, (model_call_rows(lease, c.model_calls, present) for lease, c in commits)),
+                (on.tool_call, (tool_call_rows(lease, c.tool_calls, present) for lease, c in commits)),
+                (on.thought, (thought_rows(lease, c.thoughts, present) for lease, c in commits)),
+                (on.edge, (edge_rows(c.thoughts) for _, c in commits)),
+                (on.evaluation, (evaluation_rows(lease, c.evaluations, present) for lease, c in commits)),
+                (on.event, (event_rows(lease, events, present) for lease, events in keyed)),
+            ):
+                bulk.execute(connection, list(chain.from_iterable(rows)))
 
     def recorded(self, lease: Lease) -> Recorded:
         """Return what is recorded of a unit."""
@@ -220,7 +233,7 @@ class SqlStore:
                 if evaluation.thought not in units:
                     raise UserError(f"there is no thought {evaluation.thought!r} to evaluate")
             rows = [row for e in evaluations for row in evaluation_rows(units[e.thought], (e,), present)]
-            insert_all(connection, self._statements.evaluation, rows)
+            self._statements.evaluation.execute(connection, rows)
 
     def _add_units(self, connection: Connection, run: str, problems: Sequence[Problem]) -> None:
         rows = [{"task": p.task, "id": p.id, "question": p.question} for p in problems]
@@ -286,16 +299,14 @@ class SqlStore:
         ).one()
         return Lease(run, Problem(row.id, row.task, row.question), row.token, worker)
 
-    def _fence(self, connection: Connection, lease: Lease, ttl: float | None) -> None:
-        held = {"at_run": lease.run, "at_problem": lease.problem.id, "at_token": lease.token}
+    def _fence(self, connection: Connection, leases: Sequence[Lease], ttl: float | None) -> None:
+        held = lease_parameters(leases)
         if ttl is None:
             result = connection.execute(self._statements.hold, held)
         else:
-            result = connection.execute(
-                self._statements.extend, {**held, **expiry_parameters(self._dialect, ttl)}
-            )
-        if result.rowcount == 0:
-            raise _lost(lease)
+            result = connection.execute(self._statements.extend, held | expiry_parameters(self._dialect, ttl))
+        if result.rowcount < len(leases):
+            raise _lost(leases)
 
     def _ended(self, lease: Lease) -> Update:
         return update(UnitRow).where(
@@ -311,7 +322,7 @@ class SqlStore:
                 connection.execute(self._ended(lease).values(worker=None, expires_at=None, **values)).rowcount
                 == 0
             ):
-                raise _lost(lease)
+                raise _lost([lease])
 
 
 _RESULT = (
@@ -333,8 +344,12 @@ _RESULT = (
 """Columns of table unit that `finish` and `grade` fill in."""
 
 
-def _lost(lease: Lease) -> LeaseLostError:
+def _lost(leases: Sequence[Lease]) -> LeaseLostError:
+    named = ", ".join(
+        f"problem {lease.problem.id!r} of run {lease.run!r} (token {lease.token})" for lease in leases
+    )
     return LeaseLostError(
-        f"the lease on problem {lease.problem.id!r} of run {lease.run!r} (token {lease.token}) is no longer held; "
-        "stop working on it, nothing was written"
+        f"the lease on {named} is no longer held; stop working on it, nothing was written"
+        if len(leases) == 1
+        else f"one of the leases on {named} is no longer held; nothing was written"
     )

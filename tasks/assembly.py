@@ -22,7 +22,7 @@ from ..graph.schemes.parameters import Parameter, Value, read_parameters
 from ..storage.read import list_units, unit_model_calls
 from ..storage.store import SqlStore
 from .crew import Models, Replacements, build_team, load_models
-from .needs import ROLES, check_needs, check_roles
+from .needs import JUDGES, ROLES, check_needs, check_roles
 from .registry import load_task
 from .settings import Settings
 
@@ -73,7 +73,7 @@ def assemble(
     # built once now, so that a bad name or parameter is an error here and not in the first search
     make_strategy(settings.scheme, settings.params, settings.seed)
     team = build_team(settings, domain, own, models)
-    scored = models.scorer is not None or settings.scorer == "judge" or bool(own.verifiers or own.critics)
+    scored = models.scorer is not None or settings.scorer in JUDGES or bool(own.verifiers or own.critics)
     check_needs(scheme, settings.params, team, domain, tools=settings.tools, scored=scored)
     return Setup(
         domain=domain,
@@ -182,5 +182,17 @@ def replay_model(store: SqlStore, run: str) -> LanguageModel:
         raise UserError(f"run {spec.id} recorded no model calls; there is nothing to replay")
     names = list(dict.fromkeys(call.model for call in calls))
     recorded = {call.id: generation_from_json(call.response) for call in calls}
-    unique = any(call.parameters.get("unique") for call in calls)
-    return ReplayModel(names, recorded, chat=not isinstance(calls[0].prompt, str), unique=unique)
+    thought = any(sample.reasoning is not None for one in recorded.values() for sample in one.samples)
+    return ReplayModel(
+        names,
+        recorded,
+        chat=not isinstance(calls[0].prompt, str),
+        unique=any(call.parameters.get("unique") for call in calls),
+        continues=any(_role(call.prompt) == "assistant" for call in calls),
+        reasons=thought and not any(call.parameters.get("stop") for call in calls),
+    )
+
+
+def _role(prompt: Any) -> str | None:
+    """Return who has the last turn of a recorded prompt; None of a raw text."""
+    return None if isinstance(prompt, str) else prompt[-1]["role"]

@@ -6,19 +6,27 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from ..agents.critic import PromptedCritic, ValueCritic
-from ..agents.evaluators import PromptedVerifier, evaluators_for
-from ..agents.generator import PromptedGenerator, StepGenerator
-from ..agents.models.base import LanguageModel, ScoringModel, draws_unique
+from ..agents.evaluators import PromptedVerifier, YesNoVerifier, evaluators_for
+from ..agents.generator import ContinuingGenerator, PromptedGenerator, StepGenerator
+from ..agents.models.base import (
+    LanguageModel,
+    ScoringModel,
+    continues_turns,
+    draws_unique,
+    reasons_first,
+    score_kind,
+    tells_alternatives,
+)
 from ..agents.models.registry import load_model, load_scorer
 from ..agents.models.reuse import Reuse
 from ..agents.protocols import Critic, Evaluator, Generator, ToolUser, Verifier
 from ..agents.team import Team
 from ..agents.tool_user import EquationChecker
-from ..agents.verifier import OutcomeChecker, RuleVerifier, StepScoreVerifier
-from ..graph.domain import Domain
+from ..agents.verifier import OutcomeChecker, OutcomeScoreVerifier, RuleVerifier, StepScoreVerifier
+from ..graph.domain import Domain, shows_examples
 from ..graph.errors import UserError
 from ..tools.calculator import CalculatorTool
-from .needs import ROLES
+from .needs import JUDGES, ROLES
 from .settings import Settings
 
 Replay = Callable[[str], LanguageModel]
@@ -82,6 +90,10 @@ def load_models(settings: Settings, domain: Domain, own: Replacements, replay: R
     if policy is None and own.generator is None:
         _check_fit(settings, domain)
         policy = load_model(settings.model, replay=replay, **settings.model_options)
+    if settings.stepping is not None and policy is not None and not policy.chat:
+        raise UserError(
+            f"stepping is how a chat model is asked, and {policy.name} continues raw text; leave --stepping out"
+        )
     others = {name: load_model(spec, replay=replay) for name, spec in settings.agents.items()}
     judge = others.get("judge", policy if policy is not None and policy.chat else None)
     if judge is not None and not judge.chat:
@@ -100,12 +112,13 @@ def build_team(settings: Settings, domain: Domain, own: Replacements, models: Mo
     """
     calculator = CalculatorTool()
     verifiers: list[Verifier] = [RuleVerifier(domain)]
-    if settings.tools:
-        verifiers.append(OutcomeChecker(domain, calculator))
     if models.scorer is not None:
-        verifiers.append(StepScoreVerifier(models.scorer, domain))
-    elif settings.scorer == "judge":
-        verifiers.append(_judging(models, domain))
+        outcome = score_kind(models.scorer) == "outcome"
+        verifiers.append((OutcomeScoreVerifier if outcome else StepScoreVerifier)(models.scorer, domain))
+    elif settings.scorer in JUDGES:
+        verifiers.append(_judging(settings.scorer, models, domain))
+    if settings.tools:  # last: of several verdicts on a solution the newest counts, and this one is exact
+        verifiers.append(OutcomeChecker(domain, calculator))
     users: tuple[ToolUser, ...] = (EquationChecker(calculator, domain),) if settings.tools else ()
     others = {name: _generator(settings, domain, model) for name, model in models.arms.items()}
     evaluators = evaluators_for(models.judge, models.scorer, domain, models.discriminator)
@@ -131,12 +144,29 @@ def _check_fit(settings: Settings, domain: Domain) -> None:
 def _generator(settings: Settings, domain: Domain, model: LanguageModel | None) -> Generator:
     if model is None:
         raise UserError("a search needs a model or a generator")
-    generator = (
-        PromptedGenerator(model, domain)
-        if model.chat
-        else StepGenerator(model, domain, min_p=settings.min_p or 0.0, unique=_unique(settings, model))
-    )
+    if model.chat:
+        kind = ContinuingGenerator if _continues(settings, model) else PromptedGenerator
+        generator = kind(model, domain)
+    else:
+        generator = StepGenerator(
+            model,
+            domain,
+            min_p=settings.min_p or 0.0,
+            unique=_unique(settings, model),
+            shots=shows_examples(domain),
+        )
     return generator if settings.temperature is None else replace(generator, temperature=settings.temperature)
+
+
+def _continues(settings: Settings, model: LanguageModel) -> bool:
+    """Return whether a chat model goes on with its own answer, or is asked for each step."""
+    able = continues_turns(model) and not reasons_first(model)
+    if settings.stepping == "continue" and not able:
+        thinks = reasons_first(model)
+        why = "thinks before it answers" if thinks else "is not known to go on with a turn of its own"
+        what = "" if thinks else "; for a server that can, write openai:NAME?continue_final=true"
+        raise UserError(f"{model.name} {why}; use --stepping ask{what}")
+    return able if settings.stepping is None else settings.stepping == "continue"
 
 
 def _unique(settings: Settings, model: LanguageModel) -> bool:
@@ -151,23 +181,31 @@ def _scorer(settings: Settings) -> ScoringModel | None:
     if settings.scorer == "auto":
         ours = settings.model.startswith("builtin:") and "generator" not in settings.custom
         return load_scorer(settings.model) if ours else None
-    return None if settings.scorer in ("none", "judge") else load_scorer(settings.scorer)
+    return None if settings.scorer in ("none", *JUDGES) else load_scorer(settings.scorer)
 
 
-def _judging(models: Models, domain: Domain) -> Verifier:
-    if models.judge is None:
+def _judging(scorer: str, models: Models, domain: Domain) -> Verifier:
+    """Return the verifier that asks the judge: in a word, by votes, or by log-probability.
+
+    One that does not say how likely its words were, or thinks before the first of them, is asked for votes instead, as its source says.
+    """
+    judge = models.judge
+    if judge is None:
         raise UserError(
-            "the scorer 'judge' needs a chat model; give one: --agent judge=openai:NAME, or another --scorer"
+            f"the scorer {scorer!r} needs a chat model; give one: --agent judge=openai:NAME, or another --scorer"
         )
-    return PromptedVerifier(models.judge, domain)
+    if scorer == "judge":
+        return PromptedVerifier(judge, domain)
+    tells = tells_alternatives(judge) and not reasons_first(judge)
+    return YesNoVerifier(judge, domain, by="logprob" if scorer == "judge:logprob" and tells else "votes")
 
 
 def _critics(settings: Settings, domain: Domain, models: Models) -> tuple[Critic, ...]:
     if settings.critic == "none":
         return ()
     if settings.critic == "value":
-        if models.scorer is None:
-            raise UserError("the value critic needs a scorer; give one with --scorer")
+        if models.scorer is None or score_kind(models.scorer) == "outcome":
+            raise UserError("the value critic needs a scorer of steps or states; give one with --scorer")
         return (ValueCritic(models.scorer, domain),)
     if models.judge is None:
         raise UserError("the prompted critic needs a chat model; choose another critic or another model")

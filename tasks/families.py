@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from ..graph.domain import Reading
+from .blocks import in_fence
 from .text import TextDomain, canonical
 
 MAX_DIGITS = 60
@@ -76,6 +77,10 @@ class CodeDomain(TextDomain):
             return Reading(terminal=False)
         code = "\n".join(block)
         return Reading(terminal=True, answer=code, key=self.canonical(code) or None)
+
+    def unfinished(self, text: str) -> bool:
+        """Return whether a text breaks off inside a fenced block; what looks like LaTeX in a program is none."""
+        return in_fence(text)
 
     def flaw(self, question: str, steps: Sequence[str]) -> str | None:
         """Return that a step repeats an earlier one; lines of code may."""

@@ -14,6 +14,8 @@ from ..graph.schemes.parameters import read_parameters
 
 ROLES = ("judge", "discriminator")
 """Roles that agents play by name; every other name is an arm."""
+JUDGES = ("judge", "judge:votes", "judge:logprob")
+"""Scorers that are the judge asked in words: sure, likely or impossible; the share of yes among votes; how likely yes is as its first word."""
 
 
 def check_roles(scheme: Scheme, agents: Mapping[str, str]) -> None:

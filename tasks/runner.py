@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +42,8 @@ class Drain:
 
     control: RunControl = field(default_factory=RunControl)
     hosts: list[Host] = field(default_factory=list[Host])
+    listeners: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
+    """Called at each request: who passes it on to other processes."""
 
     @property
     def requested(self) -> bool:
@@ -50,6 +52,8 @@ class Drain:
 
     def request(self) -> None:
         """Ask once to stop; ask twice to stop at once."""
+        for listener in self.listeners:
+            listener()
         if self.requested:
             self._cut()
             return
@@ -90,9 +94,12 @@ class Runner:
     on_end: Listener | None = None
     on_event: EventListener | None = None
     _fatal: ThoughtGraphError | None = None
+    _admission: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def search_all(self, parallel: int = 8) -> list[UnitEnd]:
         """Search all units that are left, up to `parallel` (≥ 1) at once, and return how they ended.
+
+        While more calls wait for a model than it will take soon, no further unit is begun: it would only wait too, and its clock run.
 
         Raises:
             ModelUnavailableError, StoreError, UserError: what stopped the run; what was done is recorded and can be resumed.
@@ -100,16 +107,22 @@ class Runner:
         self.drain.hosts.append(self.host)
         ends: list[UnitEnd] = []
         with collected_rarely():
-            await asyncio.gather(*(self._work(ends) for _ in range(parallel)))
+            searches = [asyncio.ensure_future(self._work(ends)) for _ in range(parallel)]
+            try:
+                await asyncio.gather(*searches)
+            finally:  # after an error or a cancellation each has still to give its unit back
+                for search in searches:
+                    if not search.cancelling():
+                        search.cancel()
+                await asyncio.gather(*searches, return_exceptions=True)
         if self._fatal is not None:
             raise self._fatal
         return ends
 
     async def _work(self, ends: list[UnitEnd]) -> None:
-        setup = self.host.setup
         while self._fatal is None and not self.drain.requested:
             try:
-                lease = await self.host.call(setup.store.claim, self.run, setup.worker, setup.lease_seconds)
+                lease = await self._claim()
                 if lease is None:
                     return
                 end = await self._search(lease)
@@ -121,6 +134,24 @@ class Runner:
                 if self.on_end is not None:
                     self.on_end(end)
 
+    async def _claim(self) -> Lease | None:
+        """Claim a unit once the models have room for its calls; one at a time, so that each sees the calls of those before it."""
+        setup = self.host.setup
+        async with self._admission:
+            await self.host.scheduler.room()
+            if self._fatal is not None or self.drain.requested:
+                return None
+            claiming = asyncio.ensure_future(
+                self.host.call(setup.store.claim, self.run, setup.worker, setup.lease_seconds)
+            )
+            try:
+                return await asyncio.shield(claiming)
+            except asyncio.CancelledError:  # the store goes on, and what it claims then would stay claimed
+                lease = await claiming
+                if lease is not None:
+                    await self._let_go(lease)
+                raise
+
     async def _search(self, lease: Lease) -> UnitEnd | None:
         """Search one unit; None if the drain came first."""
         run, problem = lease.run, lease.problem
@@ -130,7 +161,11 @@ class Runner:
         except GraphDrained:
             await self.host.abandon(run, problem.id, DRAIN_SECONDS)
             return None
-        except (ModelUnavailableError, StoreError, UserError, asyncio.CancelledError):
+        except (ModelUnavailableError, StoreError, UserError) as error:
+            self._fatal = self._fatal or error  # before the unit is free, or it would be claimed again
+            await self._let_go(lease)
+            raise
+        except asyncio.CancelledError:
             await self._let_go(lease)
             raise
         except ThoughtGraphError as error:
@@ -167,7 +202,8 @@ class Runner:
 
     async def _let_go(self, lease: Lease) -> None:
         """Give a unit back after a failure that is not its own, without hiding that failure."""
-        try:
-            await self.host.abandon(lease.run, lease.problem.id)
-        except StoreError:
-            return
+        with suppress(StoreError):
+            if self.host.live(lease.run, lease.problem.id) is None:
+                await self.host.call(self.host.setup.store.release, lease)
+            else:
+                await self.host.abandon(lease.run, lease.problem.id)

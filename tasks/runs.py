@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ..agents.models.load import Load
 from ..agents.models.reuse import Reuse
 from ..graph.errors import UserError
 from ..graph.host import Setup, evict_dead
+from ..graph.ledger import RunSpec
 from ..graph.machine import build
 from ..graph.records import Usage
 from ..storage.read import list_units, run_usage
@@ -20,6 +23,7 @@ from .base import Item, Task
 from .registry import load_task
 from .runner import Drain, EventListener, Listener, Runner
 from .settings import Settings
+from .workers import Supervisor, check_shareable
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,11 @@ class Watch:
     drain: Drain
     on_end: Listener | None = None
     on_event: EventListener | None = None
+    """Told of what machines stream, where this process searches itself."""
+    on_load: Callable[[Sequence[Load]], None] | None = None
+    """Told now and then what the models of several workers are at."""
+    on_notice: Callable[[str], None] = logging.getLogger(__name__).warning
+    """Told in a line of what went wrong without stopping the run."""
 
 
 def new_run_id() -> str:
@@ -67,22 +76,28 @@ async def start(
     parallel: int = 8,
     watch: Watch | None = None,
     reuse: Reuse | None = None,
+    workers: int = 1,
 ) -> Summary:
-    """Create a run over these problems and search them all; for `reuse` see `assemble`.
+    """Create a run over these problems and search them all, up to `parallel` at once in all `workers`; for `reuse` see `assemble`.
+
+    More than one worker are processes of their own: for remote models, whose answers one process cannot take in fast enough. `reuse` is of this process.
 
     Raises:
-        UserError: if there is nothing to search, or the settings fit nothing.
+        UserError: if there is nothing to search, the settings fit nothing, or several workers cannot search it.
         ModelUnavailableError, StoreError: if the run cannot go on; it can be resumed.
     """
     if not items:
         raise UserError("there are no problems to search; give a split or a file that has some")
+    check_shareable(settings, own, store, parallel, workers)
+    if workers > 1 and reuse is not None:
+        raise UserError("answers to reuse are in the memory of one process; use one worker")
     run = run or new_run_id()
     setup = await asyncio.to_thread(assemble, settings, store, own, run, reuse)  # it may load a model
     spec = setup.spec
     await asyncio.to_thread(store.create_run, spec, [item.problem for item in items])
     references = {item.problem.id: item.reference for item in items if item.reference is not None}
     await asyncio.to_thread(set_references, store.database, spec.task, references)
-    return await _search(store, setup, {item.problem.id: item for item in items}, parallel, watch)
+    return await _search(store, setup, {item.problem.id: item for item in items}, parallel, watch, workers)
 
 
 async def resume(
@@ -93,37 +108,67 @@ async def resume(
     parallel: int = 8,
     watch: Watch | None = None,
     retry_failed: bool = False,
+    workers: int = 1,
 ) -> Summary:
-    """Search the units of a recorded run that are left, with the settings it was started with.
+    """Search the units of a recorded run that are left, with the settings it was started with; for `parallel` and `workers` see `start`.
 
     Raises:
-        UserError: if there is no such run, or it used agents of the user's own that are not given again.
+        UserError: if there is no such run, it used agents of the user's own that are not given again, or several workers cannot search it.
     """
     spec = await asyncio.to_thread(store.run, run)
+    check_shareable(Settings.from_json(spec.settings), own, store, parallel, workers)
     if retry_failed:
         await asyncio.to_thread(store.reopen_failed, spec.id)
+    setup, items = await _recorded(store, spec, own)
+    return await _search(store, setup, items, parallel, watch, workers)
+
+
+async def take_part(store: SqlStore, run: str, parallel: int, watch: Watch) -> None:
+    """Search units of a recorded run, up to `parallel` at once, until none is free: what one of several workers does.
+
+    Raises:
+        UserError, ModelUnavailableError, StoreError: if the run cannot go on.
+    """
+    setup, items = await _recorded(store, await asyncio.to_thread(store.run, run), None)
+    await _search_here(setup, items, parallel, watch)
+
+
+async def _recorded(
+    store: SqlStore, spec: RunSpec, own: Replacements | None
+) -> tuple[Setup, dict[str, Item]]:
+    """Return what searches a recorded run, and its problems by id."""
     units = await asyncio.to_thread(list_units, store.database, spec.id)
     references = await asyncio.to_thread(read_references, store.database, spec.task)
     items = {unit.problem.id: Item(unit.problem, references.get(unit.problem.id)) for unit in units}
-    settings = Settings.from_json(spec.settings)
-    setup = await asyncio.to_thread(assemble, settings, store, own, spec.id)
-    return await _search(store, setup, items, parallel, watch)
+    return await asyncio.to_thread(assemble, Settings.from_json(spec.settings), store, own, spec.id), items
 
 
 async def _search(
-    store: SqlStore, setup: Setup, items: Mapping[str, Item], parallel: int, watch: Watch | None
+    store: SqlStore,
+    setup: Setup,
+    items: Mapping[str, Item],
+    parallel: int,
+    watch: Watch | None,
+    workers: int,
 ) -> Summary:
     watch, spec = watch or Watch(Drain()), setup.spec
+    await asyncio.to_thread(evict_dead, store, spec.id)
+    if workers == 1:
+        await _search_here(setup, items, parallel, watch)
+    else:
+        await Supervisor(store, spec.id, items, watch, workers).search(parallel)
+    await asyncio.to_thread(_grade_rest, store, load_task(spec.task), spec.id, items)
+    return await asyncio.to_thread(summarise, store, spec.id)
+
+
+async def _search_here(setup: Setup, items: Mapping[str, Item], parallel: int, watch: Watch) -> None:
     machine, host = build(replace(setup, review="never"))
-    task = load_task(spec.task)
-    runner = Runner(machine, host, task, spec.id, items, watch.drain, watch.on_end, watch.on_event)
+    task = load_task(setup.spec.task)
+    runner = Runner(machine, host, task, setup.spec.id, items, watch.drain, watch.on_end, watch.on_event)
     try:
-        await asyncio.to_thread(evict_dead, store, spec.id)
         await runner.search_all(parallel)
-        await asyncio.to_thread(_grade_rest, store, task, spec.id, items)
     finally:
         host.shutdown()
-    return await asyncio.to_thread(summarise, store, spec.id)
 
 
 def _grade_rest(store: SqlStore, task: Task, run: str, items: Mapping[str, Item]) -> None:

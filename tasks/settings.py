@@ -12,6 +12,7 @@ from ..graph.errors import UserError
 from ..graph.records import Budget
 
 CriticName = Literal["none", "value", "prompted"]
+Stepping = Literal["ask", "continue"]
 
 DEFAULT_BUDGET = Budget(tokens=10_000)
 
@@ -32,7 +33,7 @@ class Settings:
     """Such as `base_url`."""
     scorer: str = "auto"
     """Spec of the step scorer; `auto` is the shipped one for the shipped policy and none otherwise; `judge` has the judge model say how good
-    each step is; `none` is none."""
+    each step is, `judge:votes` and `judge:logprob` whether it is right (see `YesNoVerifier`); `none` is none."""
     critic: CriticName = "none"
     """value: the scorer judges states; prompted: the model says in words what is wrong."""
     tools: bool = True
@@ -44,6 +45,9 @@ class Settings:
     unique: bool | None = None
     """Whether a model in this process draws next steps without replacement, so that none is paid for twice; None is what the shipped model recommends,
     and False for any other."""
+    stepping: Stepping | None = None
+    """How a chat model comes to its next step. ask: in a turn of its own, with the steps so far in the question; continue: it goes on with its answer, in
+    which the steps so far stand (see `agents.continuing_generator`). None is continue where the model says that it can, and else ask."""
     step_tokens: int | None = None
     """Upper bound on the tokens of one step (≥ 1): what a call reserves of the budget until it is answered. None is what the shipped model recommends,
     and the task's own for any other."""
@@ -68,6 +72,7 @@ class Settings:
         )
         _require(_of_texts(given["agents"]), "agents", given, "a mapping of roles to models")
         _require(given["critic"] in get_args(CriticName), "critic", given, "none, value or prompted")
+        _require(given["stepping"] in (None, *get_args(Stepping)), "stepping", given, "ask, continue or None")
         _require(isinstance(given["tools"], bool), "tools", given, "True or False")
         _require(_in_range(given["temperature"], math.inf), "temperature", given, "a number of 0 or more")
         _require(_in_range(given["min_p"], 1.0), "min_p", given, "a number from 0 to 1")

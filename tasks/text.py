@@ -16,6 +16,7 @@ from ..graph.errors import UserError
 from ..graph.ids import address
 from ..graph.records import Problem
 from .base import Item, Verdict
+from .blocks import in_fence, in_latex
 
 _ANSWER = re.compile(r"\s*(?:final )?answer\s*:\s*(.+)", re.IGNORECASE)
 _DIGITS = 28
@@ -35,6 +36,7 @@ class TextDomain:
     max_steps = 40
     instructions = "text"
     checks = False
+    shots = True
 
     def parse(self, question: str) -> str:
         """Return the question without surrounding space; raises UserError if nothing is left."""
@@ -53,6 +55,10 @@ class TextDomain:
         if answer is None:
             return Reading(terminal=False)
         return Reading(terminal=True, answer=answer, key=self.canonical(answer))
+
+    def unfinished(self, text: str) -> bool:
+        """Return whether a text breaks off inside a fenced block or one of LaTeX's."""
+        return in_fence(text) or in_latex(text)
 
     def flaw(self, question: str, steps: Sequence[str]) -> str | None:
         """Return that a step repeats an earlier one, the only rule there is."""

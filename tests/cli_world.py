@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from thoughtgraph.agents.prompting import fill, load_prompt
 from thoughtgraph.cli import main
 
 SOLUTION = "10 - 4 = 6 (left: 5 6 6)\n5 * 6 = 30 (left: 6 30)\n30 - 6 = 24 (left: 24)\n"
@@ -24,6 +25,12 @@ SCRIPT = {
     "1 1 1 1 -> 24\n": [WRONG],
     "1 2 3 4 -> 24\n": ["1 * 2 = 2 (left: 2 3 4)\n2 * 3 = 6 (left: 4 6)\n4 * 6 = 24 (left: 24)\n"],
 }
+
+
+def text_prompt(question: str) -> str:
+    """Return what a base model is given of a question of the task `text` before the first step."""
+    examples = load_prompt("examples", "text")
+    return fill(load_prompt("raw", "text"), examples=examples, question=question) + "\n\n"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from http_server import http_server
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
+from vllm_server import serve, vllm_policy, vllm_policy_url, vllm_scorer_url
 
 from thoughtgraph.graph.ids import address
 from thoughtgraph.graph.ledger import Commit, Event, Lease, ModelCall, RunSpec, ToolCall
 from thoughtgraph.graph.records import Evaluation, Operator, Problem, Request, Thought, Usage
 from thoughtgraph.storage.store import SqlStore
+
+__all__ = ["http_server", "serve", "vllm_policy", "vllm_policy_url", "vllm_scorer_url"]  # fixtures
 
 POSTGRES = os.environ.get(
     "THOUGHTGRAPH_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"

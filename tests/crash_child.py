@@ -60,7 +60,7 @@ class KillingStore:
         real = getattr(self._store, name)
         return (
             self._shot(real)
-            if name in ("create_run", "claim", "commit", "recorded", "finish", "grade")
+            if name in ("create_run", "claim", "commit", "commit_all", "recorded", "finish", "grade")
             else real
         )
 

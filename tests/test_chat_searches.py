@@ -98,7 +98,7 @@ async def search(scheme: str, budget: Budget, **changes: Any) -> tuple[Any, Scri
 @pytest.mark.parametrize("scheme", sorted(schemes()))
 async def test_every_scheme_searches_with_a_chat_team(scheme: str) -> None:
     end, model, store = await search(scheme, Budget(model_calls=40))
-    assert end.usage.model_calls == len(model.asked) <= 40
+    assert len(model.asked) <= end.usage.model_calls <= 40  # equal calls in flight are asked once
     assert end.answer is not None
     [unit] = list_units(store.database, "run")
     graph = unit_graph(store.database, "run", unit.problem.id)
@@ -117,7 +117,7 @@ async def test_a_budget_of_tokens_holds_with_a_chat_team(mode: Any, tokens: int)
             continue
         end, model, _ = await search(scheme, Budget(tokens=tokens), mode=mode)
         assert end.usage.completion_tokens <= tokens
-        assert end.usage.model_calls == len(model.asked)
+        assert end.usage.model_calls >= len(model.asked)
 
 
 @dataclass(frozen=True)

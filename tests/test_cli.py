@@ -233,18 +233,3 @@ def test_output_that_nobody_reads_is_no_traceback() -> None:
         ["bash", "-c", command], env=environment(), capture_output=True, text=True, check=False, timeout=60
     )
     assert done.stderr == ""
-
-
-def test_doctor(cli: Cli) -> None:
-    done = cli("doctor", "--model", f"scripted:{cli.script}")
-    assert done.code == 0, done.out
-    assert [line.split()[1] for line in done.out.splitlines()] == [
-        "python", "packages", "postgres", "cpu", "database", "model",
-    ]  # fmt: skip
-    assert "is not there yet" in done.out
-    Path(cli.db).write_bytes(b"x" * 2000)
-    done = cli("doctor", "--model", "scripted:/nowhere.json", "--json")
-    assert done.code == ExitCode.FAILED
-    problems = {check["name"]: check["detail"] for check in done.record["checks"] if not check["ok"]}
-    assert set(problems) == {"database", "model"}
-    assert "cannot read the script" in problems["model"]

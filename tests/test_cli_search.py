@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 
 from thoughtgraph.cli.codes import ExitCode
-from thoughtgraph.cli.progress import WINDOW_SECONDS, TokenRate
 from thoughtgraph.graph.ledger import RunSpec, UnitResult
 from thoughtgraph.graph.records import Usage
 from thoughtgraph.storage.store import SqlStore
 from thoughtgraph.tasks.registry import load_task
 from thoughtgraph.tasks.settings import Settings
 
-from .cli_world import Cli, Done, environment, model_server
+from .cli_world import Cli, Done, environment, model_server, text_prompt
 
 USAGE = {
     "prompt_tokens",
@@ -270,7 +269,8 @@ def test_runs_are_listed_newest_first(cli: Cli) -> None:
 
 def test_text_questions_are_answered_but_not_graded(cli: Cli, tmp_path: Path) -> None:
     script = tmp_path / "text.json"
-    script.write_text(json.dumps({"2 + 2?\n": ["Answer: 4"], "3 + 3?\n": ["Answer: 7"]}))
+    answers = {"2 + 2?": ["Answer: 4"], "3 + 3?": ["Answer: 7"]}
+    script.write_text(json.dumps({text_prompt(question): told for question, told in answers.items()}))
     options = ["--task", "text", "--scheme", "cot", "--model", f"scripted:{script}", "-b", "tokens=20k"]
     done = cli("solve", "2 + 2?", *options, "--json")
     assert done.code == 0
@@ -287,18 +287,3 @@ def test_a_hosted_model_that_refuses_us_is_exit_5(cli: Cli) -> None:
     assert done.out == ""
     assert done.err.splitlines()[0].startswith("error: ")
     assert done.err.splitlines()[1].startswith("resume with: ")
-
-
-def test_tokens_per_second_forget_what_was_paid_before() -> None:
-    now = 0.0
-    rate = TokenRate({"p": 1000}, clock=lambda: now)
-    assert rate.per_second == 0.0
-    now = 2.0
-    rate.update("p", 1100)
-    rate.update("q", 100)
-    assert rate.per_second == pytest.approx(100.0)
-    rate.forget("q")
-    now = 4.0
-    assert rate.per_second == pytest.approx(50.0)
-    now = 4.0 + 2 * WINDOW_SECONDS
-    assert rate.per_second == 0.0

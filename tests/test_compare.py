@@ -19,7 +19,7 @@ from thoughtgraph.cli import main
 from thoughtgraph.cli.codes import ExitCode
 from thoughtgraph.tasks.comparison.code import CodeVersion, code_version
 
-from .cli_world import Cli
+from .cli_world import Cli, text_prompt
 from .compare_world import BUDGET, PARAMS, QUESTIONS, SCRIPT, compare, prepare, shares
 
 
@@ -216,7 +216,8 @@ def test_another_comparison_shares_what_was_searched(cli: Cli) -> None:
 def test_a_baseline_that_cannot_be_is_left_out_with_a_word(cli: Cli) -> None:
     path = cli.file({"question": "2 + 2?", "answer": 4}, {"question": "3 + 3?", "answer": 6})
     script = cli.folder / "text.json"
-    script.write_text(json.dumps({"2 + 2?\n": ["Answer: 4"] * 99, "3 + 3?\n": ["Answer: 7"] * 99}))
+    answers = {"2 + 2?": ["Answer: 4"] * 99, "3 + 3?": ["Answer: 7"] * 99}
+    script.write_text(json.dumps({text_prompt(question): told for question, told in answers.items()}))
     options = [
         "--task",
         "text",

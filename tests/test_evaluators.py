@@ -561,7 +561,9 @@ async def test_scores_are_asked_for_at_once_and_a_lost_scorer_ends_the_search() 
     model = scorer()
     way = gateway()
     await ScoredValue(model, TEXT).evaluate(judged(subject("a", "b"), subject("a", "c"), action="value"), way)
-    assert model.asked == [Trace("How many are 3 dozen?\n", steps) for steps in (("a", "b"), ("a", "c"))]
+    assert model.asked == [
+        Trace("How many are 3 dozen?\n", steps, newest=True) for steps in (("a", "b"), ("a", "c"))
+    ]
     assert way.usage.verifier_calls == 2
 
     def gone(trace: Trace) -> Sequence[float]:
@@ -623,7 +625,7 @@ async def test_a_real_chat_model_is_asked_and_its_noise_is_never_a_score(tmp_pat
     from test_models_hf import TEMPLATE, save_model
 
     from thoughtgraph.agents.generator import PromptedGenerator
-    from thoughtgraph.agents.models.hf import HFModel
+    from thoughtgraph.agents.models.inprocess.hf import HFModel
 
     model = HFModel(save_model(tmp_path / "chat", TEMPLATE, max_position_embeddings=8192), device="cpu")
     asked = judged(STEP, OTHER, action="value", n=2)

@@ -28,8 +28,8 @@ from thoughtgraph.agents.models.base import (
     draws_unique,
 )
 from thoughtgraph.agents.models.codec import generation_from_json, generation_to_json
-from thoughtgraph.agents.models.distinct import Node, Trie
-from thoughtgraph.agents.models.hf import HFModel
+from thoughtgraph.agents.models.inprocess.distinct import Node, Trie
+from thoughtgraph.agents.models.inprocess.hf import HFModel
 from thoughtgraph.agents.models.latency import LatencyModel
 from thoughtgraph.agents.models.replay import ReplayModel
 from thoughtgraph.agents.models.scheduler import Scheduler

@@ -10,9 +10,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from thoughtgraph.agents.models.base import Generation, GenerationCall, Message, Sample, Sampling
-from thoughtgraph.agents.models.decoding import Row, choose
-from thoughtgraph.agents.models.detokenize import TextStream
-from thoughtgraph.agents.models.hf import HFModel
+from thoughtgraph.agents.models.inprocess.decoding import Row, choose
+from thoughtgraph.agents.models.inprocess.detokenize import TextStream
+from thoughtgraph.agents.models.inprocess.hf import HFModel
 from thoughtgraph.graph.errors import ModelError, ModelUnavailableError, UserError
 
 # transformers is partly untyped
@@ -213,10 +213,11 @@ async def test_the_context_bounds_prompt_and_sample(model: HFModel) -> None:
     assert isinstance(empty, ModelError)
 
 
-async def test_calls_made_at_the_same_time_queue_in_the_models_own_thread(model: HFModel) -> None:
-    results = await asyncio.gather(*(model.generate([call(p)]) for p in PROMPTS))
-    alone = [await model.generate([call(p)]) for p in PROMPTS]
-    assert results == alone
+async def test_calls_made_at_the_same_time_share_one_decode(model: HFModel) -> None:
+    results = await asyncio.gather(*(ask(model, call(p)) for p in PROMPTS))
+    for prompt, [together] in zip(PROMPTS, results, strict=True):
+        [alone] = await ask(model, call(prompt))
+        assert same(together.samples[0], alone.samples[0])
 
 
 async def test_a_cancelled_call_stops_computing(folder: Path) -> None:
@@ -302,7 +303,9 @@ def listed(values: Any) -> list[Any]:
 
 
 def row(seed: int, temperature: float = 1.0, top_p: float = 1.0) -> Row:
-    return Row(0, Sampling(1, temperature=temperature, top_p=top_p), seed, TextStream(lambda _: "", (0,), ()))
+    return Row(
+        (0,), Sampling(1, temperature=temperature, top_p=top_p), seed, TextStream(lambda _: "", (0,), ())
+    )
 
 
 @pytest.mark.parametrize(
@@ -343,7 +346,14 @@ def test_min_p_leaves_only_plausible_tokens_however_hot() -> None:
         int(
             choose(
                 logits,
-                [Row(0, Sampling(1, temperature=50.0, min_p=0.4), seed, TextStream(lambda _: "", (0,), ()))],
+                [
+                    Row(
+                        (0,),
+                        Sampling(1, temperature=50.0, min_p=0.4),
+                        seed,
+                        TextStream(lambda _: "", (0,), ()),
+                    )
+                ],
             )[0]
         )
         for seed in range(60)

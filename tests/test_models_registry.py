@@ -44,11 +44,6 @@ def test_an_unknown_prefix_gets_a_suggestion() -> None:
         load_model("builtin:number")
 
 
-def test_vllm_is_pointed_to_its_server() -> None:
-    with pytest.raises(UserError, match="vllm serve Qwen/Qwen3-8B` and use openai:Qwen/Qwen3-8B"):
-        load_model("vllm:Qwen/Qwen3-8B")
-
-
 def test_replay_is_resolved_by_the_caller() -> None:
     model = ReplayModel("m", {})
     assert load_model("replay:run-1", replay={"run-1": model}.__getitem__) is model
@@ -84,11 +79,30 @@ def test_without_torch_the_shipped_model_says_what_to_install(monkeypatch: pytes
         )
 
 
-HEAVY = ("torch", "transformers", "openai", "langchain_core", "tokenizers", "sqlalchemy", "langgraph")
+HEAVY = (
+    "torch",
+    "transformers",
+    "openai",
+    "aiohttp",
+    "langchain_core",
+    "tokenizers",
+    "sqlalchemy",
+    "langgraph",
+)
 
 
 @pytest.mark.parametrize(
-    "module", ["registry", "scheduler", "scripted", "replay", "latency", "codec", "trace_encoding", "local"]
+    "module",
+    [
+        "registry",
+        "scheduler",
+        "scripted",
+        "replay",
+        "latency",
+        "codec",
+        "scoring.trace_encoding",
+        "inprocess.loading",
+    ],
 )
 def test_nothing_heavy_is_imported_before_it_is_needed(module: str) -> None:
     code = (
@@ -107,3 +121,23 @@ async def test_the_shipped_model_writes_steps_of_its_game() -> None:
     assert isinstance(generation, Generation)
     steps = [parse_step(sample.text) for sample in generation.samples if sample.finish == "stop"]
     assert sum(step is not None for step in steps) >= 6
+
+
+async def test_options_may_follow_the_name_in_a_spec(script: Path) -> None:
+    chatting = load_model(f"scripted:{script}?chat=true")
+    assert chatting.chat
+    assert load_model(f"scripted:{script}", chat=True) is chatting
+    remote = load_model(
+        "openai:Qwen/Qwen3-8B?base_url=http://localhost:8000/v1&completions=true&max_concurrency=7"
+    )
+    assert not remote.chat
+    assert remote.limits.concurrency == 7
+
+
+def test_options_in_a_spec_that_cannot_be_read_or_come_twice_are_user_errors(script: Path) -> None:
+    with pytest.raises(UserError, match="write them as"):
+        load_model(f"scripted:{script}?chat")
+    with pytest.raises(UserError, match="chat is given twice"):
+        load_model(f"scripted:{script}?chat=true", chat=True)
+    with pytest.raises(UnknownNameError, match="did you mean 'chat'"):
+        load_model(f"scripted:{script}?cat=true")

@@ -7,8 +7,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForTokenClassification
 
 from thoughtgraph.agents.models.base import Trace
-from thoughtgraph.agents.models.step_scorer import HFStepScorer
-from thoughtgraph.agents.models.trace_encoding import STEP_TAG, encode_trace, step_tag_id
+from thoughtgraph.agents.models.scoring.step_scorer import HFStepScorer
+from thoughtgraph.agents.models.scoring.trace_encoding import STEP_TAG, encode_trace, step_tag_id
 from thoughtgraph.graph.errors import ModelError, ModelUnavailableError, UserError
 from thoughtgraph.training.tokenizer import build_tokenizer
 
@@ -110,7 +110,7 @@ async def test_bad_traces_fail_alone(scorer: HFStepScorer) -> None:
 async def test_a_score_that_is_not_a_number_is_an_error(tmp_path: Path) -> None:
     scorer = HFStepScorer(save_scorer(tmp_path / "nan"), device="cpu")
     with torch.no_grad():
-        scorer._model.score.weight.fill_(math.nan)  # pyright: ignore[reportPrivateUsage]
+        scorer._network.head.weight.fill_(math.nan)  # pyright: ignore[reportPrivateUsage]
     [result, empty] = await scorer.score([Trace(QUESTION, STEPS), Trace("1 2 3 -> 6\n", ())])
     assert isinstance(result, ModelError)
     assert "not a number" in str(result)
@@ -118,12 +118,12 @@ async def test_a_score_that_is_not_a_number_is_an_error(tmp_path: Path) -> None:
 
 
 def test_what_is_no_step_scorer_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelUnavailableError, match="2 labels"):
-        HFStepScorer(save_scorer(tmp_path / "two", num_labels=2), device="cpu")
+    with pytest.raises(ModelUnavailableError, match="3 labels"):
+        HFStepScorer(save_scorer(tmp_path / "three", num_labels=3), device="cpu")
     config = Scorer.from_pretrained(save_scorer(tmp_path / "one")).config
     Policy(config).save_pretrained(tmp_path / "policy")
     tokenizer.save_pretrained(tmp_path / "policy")
-    with pytest.raises(ModelUnavailableError, match=r"lack 'score\.weight'"):
+    with pytest.raises(UserError, match="no head for scores"):
         HFStepScorer(tmp_path / "policy", device="cpu")
 
 

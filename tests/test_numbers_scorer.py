@@ -16,8 +16,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 import thoughtgraph.agents
 from thoughtgraph.agents.models.base import Trace
 from thoughtgraph.agents.models.registry import load_scorer
-from thoughtgraph.agents.models.step_scorer import HFStepScorer
-from thoughtgraph.agents.models.trace_encoding import encode_trace, step_tag_id
+from thoughtgraph.agents.models.scoring.step_scorer import HFStepScorer
+from thoughtgraph.agents.models.scoring.trace_encoding import encode_trace, step_tag_id
 from thoughtgraph.graph.errors import UserError
 from thoughtgraph.graph.ids import address
 from thoughtgraph.graph.ledger import Commit, RunSpec

@@ -15,7 +15,16 @@ import thoughtgraph
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("agents", "graph", "storage", "tasks", "tools", "training")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-HEAVY = ("torch", "transformers", "langgraph", "langchain_core", "sqlalchemy", "openai", "networkx")
+HEAVY = (
+    "torch",
+    "transformers",
+    "langgraph",
+    "langchain_core",
+    "sqlalchemy",
+    "openai",
+    "aiohttp",
+    "networkx",
+)
 
 
 def modules(*rooms: str) -> list[Path]:

@@ -31,6 +31,7 @@ VALUES = {
     "steps",
     "so_far",
     "notes",
+    "remarks",
     "n",
     "examples",
     "subquestion",
@@ -40,6 +41,7 @@ VALUES = {
     "choices",
     "first",
     "second",
+    "form",
 }
 """Everything that agents fill in."""
 SENT_AS_THEY_ARE = {"system", "judge", "critique", "extract", "examples"}
@@ -56,7 +58,17 @@ EVALUATIONS = {
     "complete",
     "judge",
 }
-GENERATIONS = {"next_step", "next_answer", "whole", "extract", "refine", "aggregate", *GENERATE} - {""}
+GENERATIONS = {
+    "next_step",
+    "continued",
+    "raw",
+    "next_answer",
+    "whole",
+    "extract",
+    "refine",
+    "aggregate",
+    *GENERATE,
+} - {""}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: "/".join(path.parts[-2:]))

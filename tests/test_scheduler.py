@@ -1,5 +1,7 @@
 import asyncio
+import gc
 import math
+import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -14,7 +16,9 @@ from thoughtgraph.agents.models.base import (
     Sampling,
     Trace,
 )
-from thoughtgraph.agents.models.scheduler import Scheduler
+from thoughtgraph.agents.models.fair_queue import TURN
+from thoughtgraph.agents.models.lane import LONG_QUEUE
+from thoughtgraph.agents.models.scheduler import Scheduler, current_scheduler
 from thoughtgraph.agents.models.scripted import ScriptedScorer
 from thoughtgraph.graph.errors import ModelError, ModelUnavailableError
 
@@ -102,14 +106,49 @@ async def test_concurrency_is_bounded() -> None:
     assert len(model.batches) == 12
 
 
-async def test_a_busy_search_does_not_starve_another() -> None:
+async def test_searches_take_turns_of_a_few_calls() -> None:
     scheduler, model = Scheduler(), Backend(Limits(batch=1))
     busy = [scheduler.generate(model, call(f"a{i}"), group="a") for i in range(50)]
     late = [scheduler.generate(model, call(f"b{i}"), group="b") for i in range(3)]
     await asyncio.gather(*busy, *late)
     order = [prompt for [prompt] in model.batches]
-    assert order[:6] == ["a0", "b0", "a1", "b1", "a2", "b2"]
-    assert order[6:] == [f"a{i}" for i in range(3, 50)]
+    assert order == [
+        *(f"a{i}" for i in range(TURN)),
+        *(f"b{i}" for i in range(3)),
+        *(f"a{i}" for i in range(TURN, 50)),
+    ]
+
+
+async def test_calls_of_a_search_are_side_by_side_in_a_batch() -> None:
+    scheduler, model = Scheduler(), Backend(Limits(batch=64))
+    asked = [(group, i) for group in "ab" for i in range(TURN + 2)]
+    await asyncio.gather(*(scheduler.generate(model, call(f"{g}{i}"), group=g) for g, i in asked))
+    assert model.batches == [[f"{group}{i}" for group, i in asked]]
+
+
+async def test_urgent_calls_go_before_others_that_came_earlier() -> None:
+    scheduler, model = Scheduler(), Backend(Limits(batch=1))
+    new = [scheduler.generate(model, call(f"new{i}"), group=i) for i in range(4)]
+    judging = [scheduler.generate(model, call(f"judge{i}"), group=i, urgent=True) for i in range(3)]
+    await asyncio.gather(*new, *judging)
+    order = [prompt for [prompt] in model.batches]
+    assert order == ["judge0", "judge1", "judge2", "new0", "new1", "new2", "new3"]
+
+
+async def test_limits_may_move_while_calls_wait() -> None:
+    scheduler, model = Scheduler(), Backend(Limits(concurrency=1))
+
+    async def before() -> None:
+        await asyncio.sleep(0)
+        if len(model.batches) == 2:
+            model.limits = Limits(concurrency=3)
+
+    model.before = before
+    await asyncio.gather(*(scheduler.generate(model, call(f"p{i}")) for i in range(9)))
+    assert model.most == 3
+    model.limits, model.most = Limits(concurrency=2), 0
+    await asyncio.gather(*(scheduler.generate(model, call(f"q{i}")) for i in range(9)))
+    assert model.most == 2
 
 
 async def test_a_failed_call_fails_alone() -> None:
@@ -185,6 +224,40 @@ async def test_a_cancelled_waiter_leaves_the_queue_unpaid() -> None:
     assert [prompt for [prompt] in model.batches] == ["p0", "p1", "p3"]
 
 
+async def test_a_call_cancelled_in_the_turn_in_which_it_would_start_never_starts() -> None:
+    """Its waiter is gone before its task had the chance to say so; an equal call made just then is a new one."""
+    scheduler, model = Scheduler(), Backend(Limits(batch=1))
+    first = asyncio.create_task(scheduler.generate(model, call("p")))
+    other = asyncio.create_task(scheduler.generate(model, call("q")))
+    await asyncio.sleep(0)  # both are queued; the lane looks at its queue in the next turn
+    first.cancel()
+    other.cancel()
+    again = asyncio.create_task(scheduler.generate(model, call("p")))
+    results = await asyncio.gather(first, other, again, return_exceptions=True)
+    assert [type(result) for result in results[:2]] == [asyncio.CancelledError] * 2
+    assert isinstance(results[2], Generation)
+    assert model.batches == [["p"]]
+    assert (scheduler.statistics["backend"].queued, scheduler.statistics["backend"].in_flight) == (0, 0)
+
+
+async def test_equal_calls_in_flight_are_made_once_and_each_is_told_all_of_it() -> None:
+    scheduler, model = Scheduler(), Backend(Limits(batch=8, concurrency=2))
+    asked = [
+        *(call("p", 2).routed(f"run/{i}") for i in range(3)),  # one call, whatever way it takes
+        call("p", 3),
+        call("q", 2),
+    ]
+    answers = await asyncio.gather(*(scheduler.generate(model, c, c.route) for c in asked))
+    assert answers == [generation(c) for c in asked]
+    assert model.batches == [["p", "p", "q"]]
+    statistics = scheduler.statistics["backend"]
+    assert (statistics.joined, statistics.calls) == (2, 3)
+    assert (statistics.prompt_tokens, statistics.completion_tokens) == (3, 7)  # what the model did
+    assert sum(a.completion_tokens for a in answers) == 11  # what each pays, as if it were alone
+    await scheduler.generate(model, asked[0])  # not in flight any more: made anew
+    assert len(model.batches) == 2
+
+
 async def test_an_invocation_nobody_waits_for_is_cancelled_and_its_slot_freed() -> None:
     forever = asyncio.Event()
 
@@ -227,8 +300,78 @@ async def test_a_score_outside_the_unit_interval_is_an_error_never_a_zero(score:
 
 
 async def test_a_wrong_number_of_scores_is_an_error() -> None:
-    with pytest.raises(ModelError, match="2 scores for 1 steps"):
+    with pytest.raises(ModelError, match="2 scores where 1 were wanted"):
         await Scheduler().score(ScriptedScorer(lambda _: [0.1, 0.2]), Trace("q\n", ("a",)))
+
+
+async def test_closing_answers_a_call_whose_batch_was_about_to_begin() -> None:
+    scheduler, model = Scheduler(), Backend(Limits(batch=1))
+    task = asyncio.create_task(scheduler.generate(model, call("p")))
+    while not (scheduler.statistics and scheduler.statistics["backend"].in_flight):
+        await asyncio.sleep(0)
+    assert model.batches == []
+    await scheduler.aclose()
+    with pytest.raises(ModelError, match="cancelled"):
+        await asyncio.wait_for(task, 10)
+
+
+async def test_scores_that_cannot_be_read_are_an_error_and_nobody_waits_for_ever() -> None:
+    class Broken(ScriptedScorer):
+        async def score(self, traces: Sequence[Trace]) -> Any:
+            return [None for _ in traces]
+
+    with pytest.raises(ModelError, match="cannot be read"):
+        await Scheduler().score(Broken(lambda _: [0.5]), Trace("q\n", ("a",)))
+
+
+async def test_there_is_room_while_the_queue_is_short() -> None:
+    scheduler, model = Scheduler(), Backend(Limits(batch=2, concurrency=2))
+    await scheduler.room()
+    gate = asyncio.Event()
+
+    async def before() -> None:
+        await gate.wait()
+
+    model.before = before
+    most = 4 + 4 * LONG_QUEUE  # in flight, and waiting
+    tasks = [asyncio.create_task(scheduler.generate(model, call(f"p{i}"))) for i in range(most)]
+    await settle()
+    await asyncio.wait_for(scheduler.room(), 10)
+    tasks.append(asyncio.create_task(scheduler.generate(model, call("one more"))))
+    await settle()
+    waiting = [asyncio.create_task(scheduler.room()) for _ in range(2)]
+    await settle()
+    assert not any(waiter.done() for waiter in waiting)
+    tasks[-1].cancel()  # a search that ends makes room, also before a model that hangs
+    await asyncio.wait_for(asyncio.gather(*waiting), 10)
+    gate.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def settle() -> None:
+    """Let the loop turn until a lane has started what fits."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+def test_a_loop_has_one_scheduler() -> None:
+    async def twice() -> list[Scheduler]:
+        return [current_scheduler(), current_scheduler()]
+
+    first, again = asyncio.run(twice())
+    assert first is again
+    assert asyncio.run(twice())[0] is not first
+
+
+async def test_lanes_of_models_gone_by_are_closed_and_their_statistics_stay() -> None:
+    scheduler, gone = Scheduler(), list[weakref.ref[Backend]]()
+    for i in range(200):
+        model = Backend(Limits())
+        gone.append(weakref.ref(model))
+        await scheduler.generate(model, call(f"p{i}"))
+    gc.collect()
+    assert gone[0]() is None
+    assert scheduler.statistics["backend"].calls == 200
 
 
 async def test_closing_fails_what_waits_and_stops_what_runs() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .graph.view import ReasoningGraph
     from .storage.store import SqlStore
     from .tasks.assembly import Replacements
-    from .tasks.settings import CriticName, Settings
+    from .tasks.settings import CriticName, Settings, Stepping
 
 T = TypeVar("T")
 
@@ -41,8 +41,8 @@ class Options(TypedDict, total=False):
     """The scheme's own parameters."""
     model: str | LanguageModel
     """A spec such as `builtin:numbers`, `hf:PATH`, `openai:NAME`, or a model object."""
-    base_url: str
-    """Where an `openai:` model is served."""
+    base_url: str | Sequence[str]
+    """Where an `openai:` model is served; several addresses are replicas of it."""
     scorer: str | ScoringModel
     """A step scorer: spec or object; default the shipped one for the shipped policy."""
     agents: Mapping[str, str]
@@ -55,6 +55,8 @@ class Options(TypedDict, total=False):
     """In [0, 1]: share of the likeliest token below which none is drawn; default what the shipped model recommends, else 0."""
     unique: bool
     """Whether a model in this process draws next steps without replacement; default what the shipped model recommends, else no."""
+    stepping: Stepping
+    """How a chat model comes to its next step: `ask` or `continue`; default continue where the model says that it can."""
     step_tokens: int
     """Upper bound on the tokens of one step; default what the shipped model recommends, else the task's own."""
     budget: Budget | Mapping[str, float]
@@ -228,7 +230,8 @@ def configure(
     if isinstance(values.get("budget"), Mapping):
         values["budget"] = make_budget(values["budget"])
     if "base_url" in values:
-        values["model_options"] = {"base_url": values.pop("base_url")}
+        urls = values.pop("base_url")
+        values["model_options"] = {"base_url": urls if isinstance(urls, str) else list(urls)}
     for name in values:
         if name not in Settings.__dataclass_fields__:
             raise UnknownNameError("option", name, Options.__annotations__)
@@ -249,8 +252,9 @@ def make_budget(limits: Mapping[str, float]) -> Budget:
 async def make_graph() -> Machine:
     """Return the machine that the environment describes, for `langgraph dev`; see langgraph.json.
 
-    THOUGHTGRAPH_TASK, _SCHEME, _MODEL, _BASE_URL, _SCORER and _DB override the defaults. The server calls this for every run; all runs share one machine,
-    and with it the database's connections and the model's batches. It is built in a thread: it reads files, which may not hold up the event loop.
+    THOUGHTGRAPH_TASK, _SCHEME, _MODEL, _BASE_URL (several with spaces between), _SCORER and _DB override the defaults. The server calls this for every
+    run; all runs share one machine, and with it the database's connections and the model's batches. It is built in a thread: it reads files, which may
+    not hold up the event loop.
     """
     names: dict[str, str] = {
         "task": "TASK",
@@ -267,6 +271,8 @@ async def make_graph() -> Machine:
 @cache
 def _shared_machine(options: tuple[tuple[str, str], ...]) -> Machine:
     given: Any = dict(options)
+    if " " in given.get("base_url", ""):
+        given["base_url"] = given["base_url"].split()
     return build_machine(**given)
 
 

@@ -29,7 +29,7 @@ import torch
 
 from ..agents.generator import read_steps
 from ..agents.models.base import GenerationCall, LanguageModel, Sampling
-from ..agents.models.hf import HFModel
+from ..agents.models.inprocess.hf import HFModel
 from ..agents.models.registry import load_model
 from ..agents.models.scheduler import Scheduler
 from ..graph.errors import ModelError, ModelUnavailableError, ThoughtGraphError, UserError

@@ -27,8 +27,8 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from ..agents.models.base import Trace
-from ..agents.models.local import load_tokenizer, weights_version
-from ..agents.models.step_scorer import HFStepScorer
+from ..agents.models.inprocess.loading import load_tokenizer, weights_version
+from ..agents.models.scoring.step_scorer import HFStepScorer
 from ..graph.errors import ThoughtGraphError, UserError
 from ..storage.database import Database, open_database
 from ..storage.labels import DatasetSnapshot, ModelArtifact, read_labels, register_dataset, register_model

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 from transformers import LlamaForTokenClassification, PreTrainedTokenizerFast
 
-from ..agents.models.local import load_tokenizer
-from ..agents.models.trace_encoding import encode_trace
+from ..agents.models.inprocess.loading import load_tokenizer
+from ..agents.models.scoring.trace_encoding import encode_trace
 from ..tasks.numbers import NumbersTask
 from .numbers_eval import load_policy
 from .traces import LabelledTrace

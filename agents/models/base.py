@@ -7,7 +7,7 @@ Both are asked through the scheduler, in batches over all searches of the proces
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 from ...graph.errors import ModelError
@@ -46,6 +46,9 @@ class Sampling:
     """
     stop: tuple[str, ...] = ()
     """A sample ends before the first of these; the stop string itself is not part of the text."""
+    alternatives: int = 0
+    """How many of the likeliest first tokens are told with each sample (0 to 20), see `Sample.alternatives`; for models that say so, see
+    `tells_alternatives`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +71,25 @@ class GenerationCall:
     """
     avoid: tuple[str, ...] = ()
     """With `unique`: texts, without the stop string, that are not drawn either."""
+    route: str = field(default="", compare=False)
+    """Calls of one route share a prefix, so a model with several replicas sends them to the same one. No part of the call's identity."""
 
     def __post_init__(self) -> None:
         if self.avoid and not self.unique:
             raise ValueError("texts are avoided in calls with unique=True only")
+
+    def routed(self, route: str) -> GenerationCall:
+        """Return the call on this route (in less than half the time of `dataclasses.replace`: every call passes here)."""
+        return GenerationCall(
+            self.prompt, self.sampling, self.n, self.seed, self.first_sample, self.unique, self.avoid, route
+        )
 
     def id(self, model: str) -> str:
         """Return the content address of the call to the model of this name."""
         prompt = self.prompt if isinstance(self.prompt, str) else [[m.role, m.content] for m in self.prompt]
         s = self.sampling
         distinct = ("unique", self.avoid) if self.unique else ()
+        told = ("alternatives", s.alternatives) if s.alternatives else ()
         return address(
             "call",
             model,
@@ -91,6 +103,7 @@ class GenerationCall:
             s.min_p,
             s.stop,
             *distinct,
+            *told,
         )
 
 
@@ -107,7 +120,12 @@ class Sample:
     logprobs: tuple[float, ...] | None = None
     """Natural log-probability of each generated token (≤ 0) at temperature 1; None where the backend has none."""
     pieces: tuple[str, ...] | None = None
-    """Text of each generated token, stop tokens included; None where the backend does not tell. Joined they start with `text`."""
+    """Text of each generated token, stop tokens included; None where the backend does not tell. Joined they start with `text`, or, where it
+    was split off them, with `reasoning` and its tags."""
+    reasoning: str | None = None
+    """What a reasoning model thought before `text`, where it tells; kept in the record, and never shown to anybody as part of the answer."""
+    alternatives: tuple[tuple[str, float], ...] | None = None
+    """Texts of the likeliest first tokens with their natural log-probabilities at temperature 1, likeliest first; None where not asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +139,11 @@ class Generation:
     prompt_token_ids: tuple[int, ...] | None = None
     extra_tokens: int = 0
     """Tokens generated for what is in no sample (≥ 0): with `unique`, second spellings of one text."""
+    cached_prompt_tokens: int = field(default=0, compare=False)
+    """Of `prompt_tokens`, those that the backend had in its prefix cache (≥ 0), where it tells: for the live display.
+
+    It depends on what else was asked lately, so it is neither recorded nor part of what makes two answers equal.
+    """
 
     @property
     def completion_tokens(self) -> int:
@@ -135,11 +158,13 @@ class Trace:
     prompt: str
     """What the steps answer, in the domain's raw form, as `Domain.prompt(question, ())` gives it."""
     steps: tuple[str, ...]
+    newest: bool = False
+    """Whether only the score of the last step is wanted: the result then has one number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much a backend takes at once."""
+    """How much a backend takes at once; it may change while the model works, the scheduler asks each time."""
 
     batch: int = 1
     """Calls that one `generate` or `score` takes together (≥ 1)."""
@@ -179,7 +204,13 @@ class LanguageModel(Protocol):
     @property
     def price(self) -> Price: ...
 
-    # An optional property `unique: bool` says whether it can draw without replacement, see `GenerationCall.unique`; without it, it cannot.
+    # Optional properties, each False where there is none, see the functions below:
+    #   unique: bool     whether it can draw without replacement, see `GenerationCall.unique`
+    #   continues: bool  whether it goes on with an assistant's last turn exactly where that ends, white space included
+    #   reasons: bool    whether it thinks before it answers, in the text it writes or beside it
+    #   alternatives: bool  whether it tells which first tokens were likely, see `Sampling.alternatives`
+    # and an optional method, for those who describe it to a person:
+    #   async context() -> int | None  tokens that prompt and answer may have together, where it is known
 
     async def generate(self, calls: Sequence[GenerationCall]) -> list[Generation | ModelError]:
         """Answer up to `limits.batch` calls; one result a call, in order, a failed one as its error.
@@ -195,9 +226,35 @@ def draws_unique(model: LanguageModel) -> bool:
     return bool(getattr(model, "unique", False))
 
 
+def continues_turns(model: LanguageModel) -> bool:
+    """Return whether a chat model can go on with an assistant's unfinished turn."""
+    return bool(getattr(model, "continues", False))
+
+
+def reasons_first(model: LanguageModel) -> bool:
+    """Return whether a chat model thinks before it answers.
+
+    A stop string would end its thoughts, and a turn that it goes on with leaves no room for them. What it writes is read with that in mind, see
+    `reasoning.split_reasoning`.
+    """
+    return bool(getattr(model, "reasons", False))
+
+
+def tells_alternatives(model: LanguageModel) -> bool:
+    """Return whether a model tells how likely other first tokens were, see `Sampling.alternatives`."""
+    return bool(getattr(model, "alternatives", False))
+
+
+ScoreKind = Literal["step", "outcome"]
+"""What a score means: how good a step or state is, or how good a finished solution is (an outcome reward model)."""
+
+
 @runtime_checkable
 class ScoringModel(Protocol):
-    """A reward or value model: a number in [0, 1] for every step of a trace."""
+    """A reward or value model: a number in [0, 1] for every step of a trace.
+
+    An optional property `kind: ScoreKind` says what its numbers mean, see `score_kind`; without it, they are of steps.
+    """
 
     @property
     def name(self) -> str: ...
@@ -206,9 +263,14 @@ class ScoringModel(Protocol):
     def limits(self) -> Limits: ...
 
     async def score(self, traces: Sequence[Trace]) -> list[list[float] | ModelError]:
-        """Score up to `limits.batch` traces: for each, one number in [0, 1] a step, or its error.
+        """Score up to `limits.batch` traces: for each, one number in [0, 1] a step (of a `newest` trace: one), or its error.
 
         Raises:
             ModelUnavailableError: if no call to this model can succeed.
         """
         ...
+
+
+def score_kind(model: ScoringModel) -> ScoreKind:
+    """Return what a scoring model's numbers mean."""
+    return getattr(model, "kind", "step")

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 from ...graph.errors import UnknownNameError, UserError
-from .hf import HFModel
-from .local import require_torch
-from .step_scorer import HFStepScorer
+from .inprocess.hf import HFModel
+from .inprocess.loading import require_torch
+from .scoring.step_scorer import HFStepScorer
 
 BUILTIN = ("numbers",)
 """Names after `builtin:`."""

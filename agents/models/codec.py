@@ -25,6 +25,10 @@ def generation_to_json(generation: Generation) -> dict[str, Any]:
             row["logprobs"] = list(sample.logprobs)
         if sample.pieces is not None:
             row["pieces"] = list(sample.pieces)
+        if sample.reasoning is not None:
+            row["reasoning"] = sample.reasoning
+        if sample.alternatives is not None:
+            row["alternatives"] = [list(alternative) for alternative in sample.alternatives]
         samples.append(row)
     value: dict[str, Any] = {"samples": samples, "prompt_tokens": generation.prompt_tokens}
     if generation.prompt_token_ids is not None:
@@ -55,7 +59,8 @@ def _sample(row: Mapping[str, Any]) -> Sample:
     finish = row["finish"]
     if finish not in _FINISHES:
         raise ValueError(f"finish {finish!r}")
-    logprobs, pieces = row.get("logprobs"), row.get("pieces")
+    logprobs, pieces, reasoning = row.get("logprobs"), row.get("pieces"), row.get("reasoning")
+    told = row.get("alternatives")
     return Sample(
         text=str(row["text"]),
         finish=finish,
@@ -63,6 +68,8 @@ def _sample(row: Mapping[str, Any]) -> Sample:
         token_ids=_ids(row.get("token_ids")),
         logprobs=None if logprobs is None else tuple(float(value) for value in logprobs),
         pieces=None if pieces is None else tuple(str(piece) for piece in pieces),
+        reasoning=None if reasoning is None else str(reasoning),
+        alternatives=None if told is None else tuple((str(text), float(logprob)) for text, logprob in told),
     )
 
 

@@ -18,6 +18,8 @@ class ReplayModel:
         recorded: generations by call id (`GenerationCall.id(name)`); any mapping, one that reads a store lazily too.
         chat: whether the recorded model took chat turns.
         unique: whether it drew without replacement.
+        continues: whether it went on with turns of its own.
+        reasons: whether it thought before it answered.
     """
 
     def __init__(
@@ -27,6 +29,8 @@ class ReplayModel:
         *,
         chat: bool = False,
         unique: bool = False,
+        continues: bool = False,
+        reasons: bool = False,
     ) -> None:
         self._names = (names,) if isinstance(names, str) else tuple(names)
         if not self._names:
@@ -34,6 +38,8 @@ class ReplayModel:
         self._recorded = recorded
         self._chat = chat
         self._unique = unique
+        self._continues = continues
+        self._reasons = reasons
 
     @property
     def name(self) -> str:
@@ -46,6 +52,14 @@ class ReplayModel:
     @property
     def unique(self) -> bool:
         return self._unique
+
+    @property
+    def continues(self) -> bool:
+        return self._continues
+
+    @property
+    def reasons(self) -> bool:
+        return self._reasons
 
     @property
     def limits(self) -> Limits:

@@ -13,7 +13,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from ...graph.errors import ModelError
-from .base import Generation, GenerationCall, LanguageModel, Limits, ScoringModel, Trace
+from .base import (
+    Generation,
+    GenerationCall,
+    LanguageModel,
+    Limits,
+    ScoreKind,
+    ScoringModel,
+    Trace,
+    score_kind,
+)
 from .wrapping import WrappingModel
 
 T = TypeVar("T")
@@ -107,6 +116,10 @@ class _ReusingScorer:
     @property
     def limits(self) -> Limits:
         return self._inner.limits
+
+    @property
+    def kind(self) -> ScoreKind:
+        return score_kind(self._inner)
 
     async def score(self, traces: Sequence[Trace]) -> list[list[float] | ModelError]:
         """See `ScoringModel.score`."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 from ...graph.errors import ModelError, ModelUnavailableError, UserError
-from .base import Finish, Generation, GenerationCall, Limits, Message, Price, Sample, Trace
+from .base import Finish, Generation, GenerationCall, Limits, Message, Price, Sample, ScoreKind, Trace
 from .text import cut_at_stop, shorten
 
 Output = str | Sample
@@ -141,6 +141,7 @@ class ScriptedScorer:
             unchecked, NaN included, so that error paths can be tested; a `ModelError` it raises is that trace's error.
         name: identity.
         limits: what the scheduler sees.
+        kind: what its scores mean.
 
     Attributes:
         asked: every trace so far, in order of arrival.
@@ -152,9 +153,11 @@ class ScriptedScorer:
         *,
         name: str = "scripted-scorer",
         limits: Limits | None = None,
+        kind: ScoreKind = "step",
     ) -> None:
         self._script = script
         self._name = name
+        self._kind: ScoreKind = kind
         self._limits = limits or Limits(batch=64)
         self.asked: list[Trace] = []
 
@@ -166,8 +169,12 @@ class ScriptedScorer:
     def limits(self) -> Limits:
         return self._limits
 
+    @property
+    def kind(self) -> ScoreKind:
+        return self._kind
+
     async def score(self, traces: Sequence[Trace]) -> list[list[float] | ModelError]:
-        """Score from the script; a step that it does not know is that trace's `ModelError`."""
+        """Score from the script, of a `newest` trace the last step; a step that it does not know is that trace's `ModelError`."""
         return [self._score(trace) for trace in traces]
 
     def _score(self, trace: Trace) -> list[float] | ModelError:
@@ -175,8 +182,9 @@ class ScriptedScorer:
         script = self._script
         try:
             if not isinstance(script, Mapping):
-                return list(script(trace))
-            return [script[step] for step in trace.steps]
+                scores = list(script(trace))
+                return scores[-1:] if trace.newest else scores
+            return [script[step] for step in (trace.steps[-1:] if trace.newest else trace.steps)]
         except ModelError as error:
             return error
         except KeyError as error:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from .base import LanguageModel, Limits, Price, draws_unique
+from .base import (
+    LanguageModel,
+    Limits,
+    Price,
+    continues_turns,
+    draws_unique,
+    reasons_first,
+    tells_alternatives,
+)
 
 
 class WrappingModel:
@@ -22,6 +30,18 @@ class WrappingModel:
     @property
     def unique(self) -> bool:
         return draws_unique(self._inner)
+
+    @property
+    def continues(self) -> bool:
+        return continues_turns(self._inner)
+
+    @property
+    def reasons(self) -> bool:
+        return reasons_first(self._inner)
+
+    @property
+    def alternatives(self) -> bool:
+        return tells_alternatives(self._inner)
 
     @property
     def limits(self) -> Limits:

@@ -38,11 +38,7 @@ class MeanBackup:
             return
         own = None if node == ROOT else tree.score(node)
         visits, weight, total = float(node != ROOT), float(own is not None), own or 0.0
-        for child in tree.children(node):
-            share = tree.share(child)
-            visits += share * tree.visits[child]
-            weight += share * tree.weight[child]
-            total += share * (tree.value(child) or 0.0) * tree.weight[child]
+        visits, weight, total = tree.add_children(node, visits, weight, total)
         # a mean of numbers in [0, 1] may leave it by a rounding error
         value = min(1.0, total / weight) if weight else None
         tree.set_value(node, value, visits, weight)

@@ -56,19 +56,21 @@ class Puct:
 
     def scores(self, tree: Tree, parent: int, children: Sequence[int]) -> list[float]:
         """See `Formula.scores`."""
-        above = tree.visits[parent] + tree.pending[parent]
+        visits, pending, priors = tree.visits, tree.pending, tree.prior
+        above = visits[parent] + pending[parent]
         if self.total == "children":
-            n = sum(tree.visits[child] + tree.pending[child] for child in tree.children(parent))
+            n = sum([visits[child] + pending[child] for child in tree.children(parent)])
         else:
             n = above - (self.total == "visits-1")
         growth = 0.0 if self.base is None else math.log((above + self.base + self.shift) / self.base)
         factor = (self.c + growth) * math.sqrt(max(n, 0))
-        play = first_play(tree, parent)
+        values = tree.values(children, first_play(tree, parent))
         scores: list[float] = []
-        for child in children:
-            prior = tree.prior[child] if self.priors else 1.0
-            explored = 1 + tree.visits[child] + tree.pending[child]
-            value = value_under_loss(tree, child, play)
+        for child, value in zip(children, values, strict=True):
+            prior = priors[child] if self.priors else 1.0
+            visited, awaited = visits[child], pending[child]
+            explored = 1 + visited + awaited
+            value = under_loss(value, visited, awaited)
             scores.append((2.0 * value - 1.0 if self.signed else value) + factor * prior / explored)
         return scores
 
@@ -121,5 +123,10 @@ def first_play(tree: Tree, parent: int) -> float:
 def value_under_loss(tree: Tree, child: int, play: float) -> float:
     """Return Q' in [0, 1]: the value with every pending request counted as a lost visit."""
     value = tree.value(child)
-    visits = max(1, tree.visits[child])
-    return (play if value is None else value) * visits / (visits + tree.pending[child])
+    return under_loss(play if value is None else value, tree.visits[child], tree.pending[child])
+
+
+def under_loss(value: float, visits: float, pending: int) -> float:
+    """Return Q' of a value."""
+    visits = max(1, visits)
+    return value * visits / (visits + pending)

@@ -82,7 +82,7 @@ class Descent:
     def best(self, tree: Tree, parent: int, children: Sequence[int]) -> int:
         """Return the most attractive of these children, the first of equals."""
         scores = self.formula.scores(tree, parent, children)
-        return children[max(range(len(children)), key=scores.__getitem__)]
+        return children[scores.index(max(scores))]
 
     def expands(self, tree: Tree, node: int) -> bool:
         """Return whether a thought may be expanded: it is unfinished, not refuted, not too deep, not given up."""
@@ -94,14 +94,17 @@ class Descent:
     def refresh(self, state: TreeState[Any], node: int) -> None:
         """See `Selector.refresh`."""
         tree = state.tree
-        if tree.has(node, TERMINAL | REFUTED):
-            tree.mark(node, CLOSED, True)
-            tree.mark(node, FREE, False)
+        flags = tree.flags
+        if flags[node] & (TERMINAL | REFUTED):
+            flags[node] = flags[node] & ~FREE | CLOSED
             return
-        flags, is_open, is_free = tree.flags, False, False
+        is_open = is_free = False
         for child in () if self._is_leaf(tree, node) else tree.children(node):
-            is_open = is_open or not flags[child] & CLOSED
-            is_free = is_free or flags[child] & FREE > 0
+            flag = flags[child]
+            if flag & FREE:  # what is free is open
+                is_open = is_free = True
+                break
+            is_open = is_open or not flag & CLOSED
         busy, spent = node in state.awaited, self._spent(tree, node)
         closed = spent and not busy and not is_open
         own = not busy and not spent and (not is_open or self._widens(tree, node))
@@ -111,29 +114,28 @@ class Descent:
 
     def _ways(self, tree: Tree, node: int) -> list[int]:
         """Return the children that a descent may go on to."""
-        children = tree.children(node)
+        children, flags = tree.children(node), tree.flags
         if not self.halts:
-            return [child for child in children if tree.has(child, FREE)]
-        return [
-            child for child in children if tree.flags[child] & (FREE | TERMINAL | REFUTED) in (FREE, TERMINAL)
-        ]
+            return [child for child in children if flags[child] & FREE]
+        return [child for child in children if flags[child] & (FREE | TERMINAL | REFUTED) in (FREE, TERMINAL)]
 
     def _is_leaf(self, tree: Tree, node: int) -> bool:
         """Return whether a thought was never expanded; what is below it came of roll-outs, which a descent does not enter."""
-        return not tree.stepped(node)
+        return tree.expansions[node] == tree.rollouts[node]
 
     def _spent(self, tree: Tree, node: int) -> bool:
         """Return whether a thought gets no more requests."""
         if self.max_depth is not None and tree.depth[node] >= self.max_depth:
             return True
-        if tree.has(node, EXHAUSTED) and not self.heats:
+        if tree.flags[node] & EXHAUSTED and not self.heats:
             return True
         patience = self.patience if node != ROOT else ROOT_PATIENCE * self.patience
-        return tree.stepped(node) >= self.max_expansions or tree.barren[node] >= patience
+        stepped = tree.expansions[node] - tree.rollouts[node]
+        return stepped >= self.max_expansions or tree.barren[node] >= patience
 
     def _widens(self, tree: Tree, node: int) -> bool:
         """Return whether a thought's visits call for more samples of it."""
-        if self.widening is None or not tree.stepped(node) or self._spent(tree, node):
+        if self.widening is None or self._is_leaf(tree, node) or self._spent(tree, node):
             return False
         return tree.next_sample[node] < self.widening * math.sqrt(tree.visits[node])
 

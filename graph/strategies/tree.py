@@ -11,17 +11,17 @@ ancestor.
 
 from __future__ import annotations
 
-import math
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
+from math import isnan, nan
 from typing import Literal, NamedTuple
 
 from ..records import Evaluation, Thought
 
 ROOT = 0
 NO_PARENT = -1
-UNKNOWN = math.nan
+UNKNOWN = nan
 """In the float arrays: there is no such number. Read them through the methods, which return None for it."""
 
 TERMINAL = 1
@@ -187,23 +187,28 @@ class Tree:
             siblings.append(node)
 
     def _append(self, thought: Thought, parents: tuple[int, ...], primary: int) -> int:
-        node = len(self)
+        node = len(self.thought)
         self.index[thought.id] = node
         self.thought.append(thought)
         self.parent.append(primary)
         self.depth.append(self.depth[primary] + 1 if parents else 0)
-        self.level.append(1 + max((self.level[parent] for parent in parents), default=-1))
+        self.level.append(1 + max([self.level[parent] for parent in parents], default=-1))
         self.count.append(thought.count)
-        for integers in (self.pending, self.expansions, self.rollouts, self.barren, self.next_sample):
-            integers.append(0)
-        for statistics in (self.visits, self.weight):
-            statistics.append(0.0)
+        self.pending.append(0)
+        self.expansions.append(0)
+        self.rollouts.append(0)
+        self.barren.append(0)
+        self.next_sample.append(0)
+        self.visits.append(0.0)
+        self.weight.append(0.0)
         self.prior.append(1.0)
         self.flags.append(TERMINAL if thought.terminal else FREE)
-        for floats in (self._value, self._score, self._step):
-            floats.append(UNKNOWN)
-        for floats, empty in ((self._path_min, 1.0), (self._path_prod, 1.0), (self._path_sum, 0.0)):
-            floats.append(empty)
+        self._value.append(UNKNOWN)
+        self._score.append(UNKNOWN)
+        self._step.append(UNKNOWN)
+        self._path_min.append(1.0)
+        self._path_prod.append(1.0)
+        self._path_sum.append(0.0)
         self._path_count.append(0)
         for total, number in self._kinds.values():
             total.append(0.0)
@@ -343,6 +348,24 @@ class Tree:
         self.visits[node] = visits
         self.weight[node] = weight
 
+    def values(self, nodes: Iterable[int], unknown: float) -> list[float]:
+        """Return Q of each of these nodes, `unknown` where no value was backed up."""
+        values = self._value
+        return [unknown if isnan(value := values[node]) else value for node in nodes]
+
+    def add_children(
+        self, node: int, visits: float, weight: float, total: float
+    ) -> tuple[float, float, float]:
+        """Return these three numbers with those of a node's children added: N, the number of values, and their sum; each times its share."""
+        own_visits, own_weight, values, shared = self.visits, self.weight, self._value, self._more_parents
+        for child in self._children[node] or _NONE:
+            share = 1.0 if not shared else self.share(child)
+            value = values[child]
+            visits += share * own_visits[child]
+            weight += share * own_weight[child]
+            total += share * (0.0 if isnan(value) else value) * own_weight[child]
+        return visits, weight, total
+
     def path_score(self, node: int, aggregation: Aggregation) -> float | None:
         """Return the path's step scores as one number in [0, 1], or None.
 
@@ -382,4 +405,4 @@ class Tree:
 
 
 def _known(number: float) -> float | None:
-    return None if math.isnan(number) else number
+    return None if isnan(number) else number

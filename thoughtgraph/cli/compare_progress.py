@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .output import short
-from .progress import Bar, Silent, TokenRate
+from .progress import Bar, Silent
 
 if TYPE_CHECKING:
     from ..storage.read import UnitSummary
@@ -30,7 +30,7 @@ class CellBar(Bar, CellBoard):
 
     def __init__(self, plan: Plan, done: int) -> None:
         self._cells, self._begun, self._name = len(plan.cells), 0, ""
-        super().__init__(len(plan.cells) * len(plan.items), done, 0, 0, TokenRate(), period=600)
+        super().__init__(len(plan.cells) * len(plan.items), done, 0, 0, period=600)
 
     def cell(self, cell: Cell, units: Sequence[UnitSummary]) -> None:
         """Name the cell."""
@@ -40,5 +40,4 @@ class CellBar(Bar, CellBoard):
 
     def _counts(self) -> str:
         failed = f", {self._failed} failed" if self._failed else ""
-        at = f"cell {self._begun} of {self._cells}: {self._name}{failed}"
-        return f"{at}, {self._rate.per_second:,.0f} tokens/s"
+        return f"cell {self._begun} of {self._cells}: {self._name}{failed}"

@@ -1,69 +1,136 @@
-"""`thoughtgraph doctor`: does everything that a search needs work here."""
+"""`thoughtgraph doctor MODEL`: does everything that a search needs work here, and what can this model not do."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import platform
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import asdict
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from ..graph.errors import ModelError, ThoughtGraphError
+import typer
+
+from ..graph.errors import ThoughtGraphError
 from .codes import ExitCode
 from .options import DEFAULTS, AsJson, Db, option
 from .output import line, only_data
 from .stores import database_place, opened
 
 if TYPE_CHECKING:
-    from ..agents.models.base import LanguageModel
+    from ..agents.models.probing import Finding
 
 NEEDED = ("langgraph", "langchain-core", "sqlalchemy", "alembic", "typer", "rich")
 LOCAL = ("torch", "transformers", "safetensors")
 """What models in this process need: the extra `local`."""
 
-PUZZLE = "4 5 6 10"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """What one check found."""
-
-    name: str
-    ok: bool
-    detail: str
-    """What was found; if it is a problem, also what to do about it."""
-
 
 def doctor(
-    model: Annotated[str, option("--model", "-m", help="The model to try.")] = DEFAULTS.model,
-    base_url: Annotated[str | None, option("--base-url", help="Where an openai: model is served.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="MODEL",
+            help="The model to try, such as openai:NAME?base_url=http://localhost:8000/v1; by default what --model says.",
+        ),
+    ] = None,
+    named: Annotated[str, option("--model", "-m", help="The model to try.")] = DEFAULTS.model,
+    base_url: Annotated[
+        list[str] | None,
+        option(
+            "--base-url",
+            help="Where an openai: model is served; repeatable, for replicas. In the environment, spaces between.",
+        ),
+    ] = None,
+    scorer: Annotated[
+        str,
+        option(
+            "--scorer",
+            help="A scoring model to try too: hf:PATH?format=…, pooling:NAME?base_url=…; auto: the shipped one for the shipped model.",
+        ),
+    ] = DEFAULTS.scorer,
     db: Db = None,
     as_json: AsJson = False,
 ) -> int:
-    """Check the installation, the database and the model.
+    """Check the installation, the database, and what a model can do.
 
-    Exit code 1 if something needs mending.
+    The model gets about 35 short calls. On a paid endpoint that is about a thousand generated tokens at most, usually a few hundred.
+
+    A note says what will not work, or not as well, with this model; a problem, that it cannot be used.
+
+    Exit code 1 if there is a problem.
     """
-    checks: list[Check] = []
+    findings: list[Finding] = []
+
+    def show(finding: Finding) -> None:
+        findings.append(finding)
+        if not as_json:
+            print(f"{finding.status:<8} {finding.name:<13} {line(finding.detail)}", flush=True)
+
+    spec = model or named
     with only_data(as_json) as emit:
-        for check in _checks(model, {"base_url": base_url} if base_url else {}, db):
-            checks.append(check)
-            if not as_json:
-                print(
-                    f"{'ok' if check.ok else 'problem':<8} {check.name:<9} {line(check.detail)}", flush=True
-                )
-        healthy = all(check.ok for check in checks)
+        for finding in _installation(spec.startswith(("builtin:", "hf:")), db):
+            show(finding)
+        asyncio.run(_examined(spec, base_url or [], _scoring(scorer, spec), show))
+        healthy = all(finding.status != "problem" for finding in findings)
         if as_json:
-            emit({"ok": healthy, "checks": [asdict(check) for check in checks]})
+            emit({"ok": healthy, "checks": [asdict(finding) for finding in findings]})
     return ExitCode.OK if healthy else ExitCode.FAILED
 
 
-def _checks(model: str, options: dict[str, Any], db: str | None) -> Iterator[Check]:
-    local = model.startswith(("builtin:", "hf:"))
+def _scoring(scorer: str, model: str) -> str | None:
+    """Return the scoring model to be tried; None where a search with these options has none of its own."""
+    from ..tasks.needs import JUDGES
+
+    if scorer == "auto":
+        return model if model.startswith("builtin:") else None
+    return None if scorer in ("none", *JUDGES) else scorer
+
+
+async def _examined(spec: str, urls: list[str], scorer: str | None, show: Callable[[Finding], None]) -> None:
+    """Show what the checks of the models find; each is closed before the next one is loaded."""
+    from ..agents.models.probing import probe, probe_scorer
+    from ..agents.models.registry import load_model, load_scorer
+
+    if len(urls) > 1:  # what one replica says is not what another one does
+        for url in urls:
+            await _checked("replica", partial(load_model, spec, base_url=url), partial(_replica, url), show)
+    options: dict[str, Any] = {"base_url": urls[0] if len(urls) == 1 else tuple(urls)} if urls else {}
+    await _checked("model", partial(load_model, spec, **options), probe, show)
+    if scorer is not None:
+        await _checked("scorer", partial(load_scorer, scorer), probe_scorer, show)
+
+
+async def _checked(
+    name: str,
+    load: Callable[[], Any],
+    checks: Callable[[Any], AsyncIterator[Finding]],
+    show: Callable[[Finding], None],
+) -> None:
+    """Load a model and show what its checks find; what is raised on the way is a problem of this name."""
+    model: Any = None
+    try:
+        model = load()
+        async for finding in checks(model):
+            show(finding)
+    except Exception as error:  # noqa: BLE001 - a broken installation may raise anything, and the other checks still matter
+        show(_problem(name, error))
+    finally:
+        if close := getattr(model, "aclose", None):
+            await close()
+
+
+async def _replica(url: str, model: Any) -> AsyncIterator[Finding]:
+    from ..agents.models.probing import Finding, reach
+
+    found = await reach(model)
+    yield Finding("replica", found.status, f"{url}: {found.detail}")
+
+
+def _installation(local: bool, db: str | None) -> Iterator[Finding]:
     yield _tried("python", _python)
     yield _tried("packages", lambda: _packages(NEEDED, "thoughtgraph"))
     if local:
@@ -71,19 +138,23 @@ def _checks(model: str, options: dict[str, Any], db: str | None) -> Iterator[Che
     yield _tried("postgres", _postgres)
     yield _tried("cpu", lambda: _cpu(local))
     yield _tried("database", lambda: _database(db))
-    yield _tried("model", lambda: _model(model, options))
-    if model.startswith("builtin:"):
-        yield _tried("scorer", lambda: _scorer(model))
 
 
-def _tried(name: str, work: Callable[[], str]) -> Check:
+def _tried(name: str, work: Callable[[], str]) -> Finding:
     """Run a check; what it raises is the problem."""
+    from ..agents.models.probing import Finding
+
     try:
-        return Check(name, True, work())
-    except ThoughtGraphError as error:
-        return Check(name, False, str(error))
+        return Finding(name, "ok", work())
     except Exception as error:  # noqa: BLE001 - a broken installation may raise anything, and the other checks still matter
-        return Check(name, False, f"unexpected {type(error).__name__}: {error}")
+        return _problem(name, error)
+
+
+def _problem(name: str, error: Exception) -> Finding:
+    from ..agents.models.probing import Finding
+
+    expected = isinstance(error, ThoughtGraphError)
+    return Finding(name, "problem", str(error) if expected else f"unexpected {type(error).__name__}: {error}")
 
 
 def _python() -> str:
@@ -144,39 +215,3 @@ def _future_database(place: str) -> str:
             f"{place} cannot be made, for {folder} cannot be written; name another one with --db"
         )
     return f"{place} is not there yet; the first run makes it"
-
-
-def _model(spec: str, options: dict[str, Any]) -> str:
-    from ..agents.models.registry import load_model
-    from ..tasks.registry import load_task
-
-    model = load_model(spec, **options)
-    domain = load_task("numbers").domain
-    prompt = domain.prompt(domain.parse(PUZZLE), ())
-    text = asyncio.run(_generated(model, prompt, domain.stop, domain.step_tokens))
-    return f"{model.name} loads and generates: {text!r}"
-
-
-async def _generated(model: LanguageModel, prompt: str, stop: str, tokens: int) -> str:
-    from ..agents.models.base import GenerationCall, Message, Sampling
-
-    turns = (Message("user", f"Reach 24 with these numbers, one step: {prompt}"),)
-    sampling = Sampling(max_tokens=tokens, temperature=0.0, stop=(stop,))
-    reply = (await model.generate([GenerationCall(turns if model.chat else prompt, sampling)]))[0]
-    if isinstance(reply, ModelError):
-        raise reply
-    return reply.samples[0].text
-
-
-def _scorer(spec: str) -> str:
-    from ..agents.models.base import Trace
-    from ..agents.models.registry import load_scorer
-    from ..tasks.registry import load_task
-
-    scorer = load_scorer(spec)
-    domain = load_task("numbers").domain
-    trace = Trace(domain.prompt(domain.parse(PUZZLE), ()), ("10 - 4 = 6 (left: 5 6 6)",))
-    reply = asyncio.run(scorer.score([trace]))[0]
-    if isinstance(reply, ModelError):
-        raise reply
-    return f"{scorer.name} loads and scores: {reply[0]:.2f}"

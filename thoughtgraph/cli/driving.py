@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from ..tasks.runs import Summary, Watch
 
 
+LOAD_SECONDS = 0.5
+"""Between two readings of what the models are at."""
+
 RESUME_NOTE = "resume with:"
 """How the note on an error that left a run unfinished begins."""
 
@@ -64,7 +67,8 @@ def drive(
     drain = Drain()
     try:
         with board as shown:
-            summary = asyncio.run(_guarded(work(Watch(drain, shown.ended, shown.event)), drain, place))
+            watch = Watch(drain, shown.ended, shown.event, shown.load, tell)
+            summary = asyncio.run(_guarded(_shown(work(watch), shown), drain, place))
     except Exception as error:
         if _recorded(place):
             error.add_note(f"{RESUME_NOTE} {place.resume}")
@@ -74,6 +78,23 @@ def drive(
         left = summary.problems - summary.finished
         tell(f"interrupted with {left} of {summary.problems} problems left; resume with: {place.resume}")
     return summary, interrupted
+
+
+async def _shown(work: Awaitable[Summary], board: Board) -> Summary:
+    """Await the work, and keep telling the board what the models are at."""
+    from ..agents.models.scheduler import current_scheduler
+
+    async def tell_load() -> None:
+        while True:
+            if loads := current_scheduler().load():  # where workers search, they tell
+                board.load(loads)
+            await asyncio.sleep(LOAD_SECONDS)
+
+    telling = asyncio.create_task(tell_load())
+    try:
+        return await work
+    finally:
+        telling.cancel()
 
 
 async def _guarded(work: Awaitable[Summary], drain: Drain, place: Place) -> Summary:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 import typer
 
 from ..graph.errors import UserError
-from ..tasks.settings import CriticName, Settings
+from ..tasks.settings import CriticName, Settings, Stepping
 
 if TYPE_CHECKING:
     from ..api import Options
@@ -51,6 +51,14 @@ Db = Annotated[
 AsJson = Annotated[bool, option("--json", help="Print one JSON record on stdout and nothing else.")]
 Quiet = Annotated[bool, option("--quiet", "-q", help="Show no progress.")]
 Parallel = Annotated[int, option("--parallel", "-j", help="Problems searched at once.", min=1)]
+Workers = Annotated[
+    int,
+    option(
+        "--workers",
+        help="Processes that share the run and --parallel, for a server too quick for one; not with models in this process.",
+        min=1,
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +81,13 @@ class SearchOptions:
         str,
         option("--model", "-m", help="builtin:numbers, hf:PATH, openai:NAME, langchain:…, scripted:FILE, …"),
     ] = DEFAULTS.model
-    base_url: Annotated[str | None, option("--base-url", help="Where an openai: model is served.")] = None
+    base_url: Annotated[
+        list[str] | None,
+        option(
+            "--base-url",
+            help="Where an openai: model is served; repeatable, for replicas. In the environment, spaces between.",
+        ),
+    ] = None
     scorer: Annotated[
         str,
         option(
@@ -114,6 +128,14 @@ class SearchOptions:
             max=1.0,
             callback=_finite,
             show_default="the model's own",
+        ),
+    ] = None
+    stepping: Annotated[
+        Stepping | None,
+        option(
+            "--stepping",
+            help="How a chat model comes to its next step: ask in a turn of its own, or continue its answer.",
+            show_default="continue where the model can",
         ),
     ] = None
     budget: Annotated[
@@ -158,12 +180,14 @@ class SearchOptions:
         }
         if self.agent:
             options["agents"] = read_params(self.agent, "--agent judge=openai:NAME")
-        if self.base_url is not None:
-            options["base_url"] = self.base_url
+        if self.base_url:
+            options["base_url"] = self.base_url[0] if len(self.base_url) == 1 else self.base_url
         if self.temperature is not None:
             options["temperature"] = self.temperature
         if self.min_p is not None:
             options["min_p"] = self.min_p
+        if self.stepping is not None:
+            options["stepping"] = self.stepping
         if self.budget:
             options["budget"] = read_budget(self.budget)
         return options

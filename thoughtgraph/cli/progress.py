@@ -1,20 +1,16 @@
-"""Progress on stderr while a search goes on: a bar over many problems, a spinner over one."""
+"""Progress on stderr while a search goes on: a bar over many problems, a spinner over one, and under it what the models are at."""
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from .output import interactive
 
 if TYPE_CHECKING:
+    from ..agents.models.load import Load
     from ..tasks.runner import UnitEnd
-
-WINDOW_SECONDS = 15.0
-"""Tokens per second are a mean over this long."""
 
 
 class Board(Protocol):
@@ -30,6 +26,10 @@ class Board(Protocol):
 
     def event(self, event: dict[str, Any]) -> None:
         """Learn what a machine streams."""
+        ...
+
+    def load(self, loads: Sequence[Load]) -> None:
+        """Learn what the models are at."""
         ...
 
 
@@ -48,103 +48,74 @@ class Silent:
     def event(self, event: dict[str, Any]) -> None:
         """Show nothing."""
 
-
-class TokenRate:
-    """Generated tokens per second, from the running totals that each search reports.
-
-    Args:
-        paid: totals of searches that went on before, by problem: what they paid then is not today's speed.
-        clock: seconds, for tests.
-    """
-
-    def __init__(
-        self, paid: Mapping[str, int] | None = None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._totals = dict(paid or {})
-        self._clock = clock
-        self._tokens = 0
-        self._marks: deque[tuple[float, int]] = deque([(clock(), 0)])
-
-    def update(self, problem: str, total: int) -> None:
-        """Take in the total of one problem's search."""
-        self._tokens += max(0, total - self._totals.get(problem, 0))
-        self._totals[problem] = total
-        self._marks.append((self._clock(), self._tokens))
-
-    def forget(self, problem: str) -> None:
-        """Drop a finished search."""
-        self._totals.pop(problem, None)
-
-    @property
-    def per_second(self) -> float:
-        """Tokens per second (≥ 0) over the last seconds."""
-        now = self._clock()
-        while len(self._marks) > 1 and self._marks[1][0] <= now - WINDOW_SECONDS:
-            self._marks.popleft()
-        since, tokens = self._marks[0]
-        return (self._tokens - tokens) / (now - since) if now > since else 0.0
+    def load(self, loads: Sequence[Load]) -> None:
+        """Show nothing."""
 
 
 class Bar(Silent):
-    """A bar over the problems of a run: done, solved, tokens per second, time left."""
+    """A bar over the problems of a run (done, solved, time left), with a line under it: what the models are at."""
 
-    def __init__(
-        self, total: int, done: int, solved: int, failed: int, rate: TokenRate, *, period: float = 120
-    ) -> None:
+    def __init__(self, total: int, done: int, solved: int, failed: int, *, period: float = 120) -> None:
         """Make a bar; the time left is estimated from the last `period` seconds."""
         from rich.console import Console
+        from rich.live import Live
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        self._rate, self._solved, self._failed = rate, solved, failed
+        self._solved, self._failed = solved, failed
+        self._line = ""
+        console = Console(stderr=True)
         self._progress = Progress(
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[counts]}"),
             TimeRemainingColumn(),
             TextColumn("left"),
-            console=Console(stderr=True),
-            transient=True,
+            console=console,
             speed_estimate_period=period,
         )
         self._task = self._progress.add_task("", total=total, completed=done, counts=self._counts())
+        self._live = Live(get_renderable=self._drawn, console=console, transient=True, refresh_per_second=10)
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        self._live.stop()
 
     def ended(self, end: UnitEnd) -> None:
         """Advance the bar."""
-        self._rate.forget(end.problem.id)
         self._failed += end.error is not None
         self._solved += end.verdict is not None and end.verdict.correct
         self._progress.update(self._task, advance=1, counts=self._counts())
 
-    def event(self, event: dict[str, Any]) -> None:
-        """Count tokens."""
-        if event.get("event") == "updated":
-            self._rate.update(event["problem"], event["usage"]["completion_tokens"])
-            self.redraw()
+    def load(self, loads: Sequence[Load]) -> None:
+        """Say what the models are at."""
+        self._line = load_line(loads)
 
     def redraw(self) -> None:
         """Show the counts as they are now."""
         self._progress.update(self._task, counts=self._counts())
 
+    def _drawn(self) -> Any:
+        from rich.console import Group
+        from rich.text import Text
+
+        return Group(self._progress, Text(self._line, style="dim", no_wrap=True, overflow="ellipsis"))
+
     def _counts(self) -> str:
         failed = f", {self._failed} failed" if self._failed else ""
-        return f"{self._solved} solved{failed}, {self._rate.per_second:,.0f} tokens/s"
+        return f"{self._solved} solved{failed}"
 
 
 class Spinner(Silent):
-    """A sign of life over one problem: thoughts and tokens so far."""
+    """A sign of life over one problem: thoughts and tokens so far, and what the models are at."""
 
     def __init__(self) -> None:
         from rich.console import Console
 
         self._status = Console(stderr=True).status("loading")
-        self._thoughts = 1
+        self._thoughts, self._tokens, self._line = 1, 0, ""
 
     def __enter__(self) -> Self:
         self._status.start()
@@ -158,8 +129,37 @@ class Spinner(Silent):
         if event.get("event") == "generated":
             self._thoughts += len(event["thoughts"])
         if event.get("event") == "updated":
-            tokens = event["usage"]["completion_tokens"]
-            self._status.update(f"searching: {self._thoughts:,} thoughts, {tokens:,} tokens")
+            self._tokens = event["usage"]["completion_tokens"]
+            self._redraw()
+
+    def load(self, loads: Sequence[Load]) -> None:
+        """Say what the models are at."""
+        self._line = load_line(loads)
+        if self._line:
+            self._redraw()
+
+    def _redraw(self) -> None:
+        at = f"; {self._line}" if self._line else ""
+        self._status.update(f"searching: {self._thoughts:,} thoughts, {self._tokens:,} tokens{at}")
+
+
+def load_line(loads: Sequence[Load]) -> str:
+    """Return in one line what all models together are at; nothing before the first was asked.
+
+    The share of prompt tokens that were in a prefix cache is there where a model tells of any.
+    """
+    if not loads:
+        return ""
+    parts = [
+        f"{sum(load.tokens_per_second for load in loads):,.0f} tokens/s",
+        f"{sum(load.in_flight for load in loads):,} in flight",
+        f"{sum(load.queued for load in loads):,} queued",
+    ]
+    telling = [load for load in loads if load.cached_prompt_tokens]
+    if telling:
+        share = sum(x.cached_prompt_tokens for x in telling) / sum(x.prompt_tokens for x in telling)
+        parts.append(f"{share:.0%} of prompts cached")
+    return ", ".join(parts)
 
 
 def choose(make: Callable[[], Board], *, hidden: bool) -> AbstractContextManager[Board]:

@@ -12,9 +12,19 @@ import typer
 
 from ..graph.errors import UnknownNameError, UserError
 from .driving import Place, drive, report
-from .options import DEFAULTS, AsJson, Db, Parallel, Quiet, SearchOptions, option, with_search_options
+from .options import (
+    DEFAULTS,
+    AsJson,
+    Db,
+    Parallel,
+    Quiet,
+    SearchOptions,
+    Workers,
+    option,
+    with_search_options,
+)
 from .output import only_data
-from .progress import Bar, TokenRate, choose
+from .progress import Bar, choose
 from .stores import opened
 
 if TYPE_CHECKING:
@@ -37,6 +47,7 @@ def run(
     ] = None,
     task: Annotated[str, option("--task", "-t", help="Whose questions a file holds.")] = DEFAULTS.task,
     parallel: Parallel = 8,
+    workers: Workers = 1,
 ) -> int:
     """Search many problems at once: a task's, or a file's.
 
@@ -52,10 +63,12 @@ def run(
         items = problems(target, name, split, limit)
         with opened(search.db) as store:
             place = Place(store, new_run_id(), search.db)
-            bar = choose(lambda: Bar(len(items), 0, 0, 0, TokenRate()), hidden=search.quiet or search.as_json)
+            bar = choose(lambda: Bar(len(items), 0, 0, 0), hidden=search.quiet or search.as_json)
             summary, interrupted = drive(
                 place,
-                lambda watch: start(store, settings, items, run=place.run, parallel=parallel, watch=watch),
+                lambda watch: start(
+                    store, settings, items, run=place.run, parallel=parallel, watch=watch, workers=workers
+                ),
                 bar,
             )
             return report(place, summary, interrupted, emit if search.as_json else None)
@@ -67,6 +80,7 @@ def resume(
         bool, option("--retry-failed", help="Search those problems again that failed.")
     ] = False,
     parallel: Parallel = 8,
+    workers: Workers = 1,
     db: Db = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -80,7 +94,14 @@ def resume(
         bar = choose(partial(_resumed_bar, store, place.run), hidden=quiet or as_json)
         summary, interrupted = drive(
             place,
-            lambda watch: go_on(store, place.run, parallel=parallel, watch=watch, retry_failed=retry_failed),
+            lambda watch: go_on(
+                store,
+                place.run,
+                parallel=parallel,
+                watch=watch,
+                retry_failed=retry_failed,
+                workers=workers,
+            ),
             bar,
         )
         return report(place, summary, interrupted, emit if as_json else None)
@@ -105,16 +126,13 @@ def problems(target: str, task: str, split: str, limit: int | None) -> Sequence[
 
 
 def _resumed_bar(store: SqlStore, run: str) -> Bar:
-    from ..storage.read import list_units, unit_usage
+    from ..storage.read import list_units
 
     units = list_units(store.database, run)
     results = [unit.result for unit in units if unit.result is not None]
-    begun = [unit.problem.id for unit in units if unit.result is None and unit.started_at is not None]
-    paid = {problem: unit_usage(store.database, run, problem).completion_tokens for problem in begun}
     return Bar(
         total=len(units),
         done=len(results),
         solved=sum(1 for unit in units if unit.correct),
         failed=sum(1 for result in results if result.status == "failed"),
-        rate=TokenRate(paid),
     )

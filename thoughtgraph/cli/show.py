@@ -12,6 +12,7 @@ import typer
 from .codes import ExitCode
 from .options import AsJson, Db, option
 from .output import columns, line, only_data, remedy, short, tell, usage_line
+from .spending import failure_note
 from .stores import opened
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ def _draw(store: SqlStore, spec: RunSpec, unit: UnitSummary, form: Format, limit
     else:
         print(_headline(spec, unit))
         _print_tree(graph, limit)
+        if note := failure_note(store, spec.id, unit.problem.id):
+            print(note)
 
 
 def _print_tree(graph: ReasoningGraph, limit: int) -> None:

@@ -12,7 +12,7 @@ from .driving import Place, drive
 from .options import DEFAULTS, SearchOptions, TaskName, with_search_options
 from .output import line, only_data, usage_line
 from .progress import Spinner, choose
-from .spending import budget_note, no_room
+from .spending import budget_note, failure_note, no_room
 from .stores import opened
 
 if TYPE_CHECKING:
@@ -120,8 +120,12 @@ def _draw(result: Result, place: Place, settings: Settings) -> None:
     for number, (text, score) in enumerate(steps, start=1):
         print(f"  {number}. {line(text)}" + ("" if score is None else f"   {score:.2f}"))
     print(usage_line(result.usage))
-    if note := budget_note(place.store, place.run):
-        print(note)
+    for note in (
+        budget_note(place.store, place.run),
+        failure_note(place.store, place.run, result.graph.problem.id),
+    ):
+        if note:
+            print(note)
     print(f"see the tree: {place.show}")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .output import line
+
 if TYPE_CHECKING:
     from ..graph.ledger import UnitResult
     from ..graph.records import Budget, Usage
@@ -25,6 +27,17 @@ def budget_note(store: SqlStore, run: str) -> str:
     if ended and len(refused) == len(ended):
         return _refused(settings, refused[0].removeprefix("budget:"))
     return _unspent(settings, ended)
+
+
+def failure_note(store: SqlStore, run: str, problem: str) -> str:
+    """Return how many requests of a search came to nothing because they failed, and why the last did; "" where none did."""
+    from ..storage.read import unit_failures
+
+    errors = unit_failures(store.database, run, problem)
+    if not errors:
+        return ""
+    requests = "1 request" if len(errors) == 1 else f"{len(errors)} requests"
+    return line(f"{requests} failed, the search went on without; the last: {errors[-1]}")
 
 
 def no_room(stopped: str, usage: Usage) -> bool:

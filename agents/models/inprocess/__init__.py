@@ -1,0 +1,1 @@
+"""Language models held in this process."""
