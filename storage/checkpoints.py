@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 from sqlalchemy.engine import URL
 
 from ..graph.errors import StoreError
-from .engine import BUSY_TIMEOUT_S, is_memory, parse_url, shown
+from .engine import BUSY_TIMEOUT_S, is_memory, parse_url, shown, use_wal
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -83,7 +83,7 @@ def _make_sqlite(path: Path) -> None:
     """Make the file, in WAL mode; here and not in aiosqlite, whose thread outlives a connection that fails."""
     try:
         with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
+            use_wal(connection)
     except sqlite3.Error as error:
         raise StoreError(
             f"cannot open the checkpoints {path} ({error}); check its directory, or delete the file: the store rebuilds the search without it"

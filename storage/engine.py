@@ -103,18 +103,30 @@ def open_engine(url: str | os.PathLike[str]) -> Engine:
     return engine
 
 
-def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None  # transactions are begun by _begin_sqlite, not by the driver's guess
-    # Another connection may be setting up the same new file; switching to WAL needs it alone and does not wait by itself.
+def use_wal(connection: sqlite3.Connection) -> None:
+    """Turn a SQLite file to WAL mode, while other connections may be making the same new file.
+
+    The switch needs the file alone, and SQLite does not wait for that by itself as it does for a write; so it is tried again.
+
+    Raises:
+        sqlite3.Error: if it cannot be opened, or others kept it for longer than `BUSY_TIMEOUT_S`.
+    """
     connection.execute(f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}")
     deadline = time.monotonic() + BUSY_TIMEOUT_S
-    while connection.execute("PRAGMA journal_mode").fetchone() == ("delete",):
+    while True:
         try:
+            # A database in memory stays in its mode, "memory".
             connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
+
+
+def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # transactions are begun by _begin_sqlite, not by the driver's guess
+    use_wal(connection)
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
     connection.execute("PRAGMA cache_size=-16000")  # KiB

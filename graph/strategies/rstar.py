@@ -131,8 +131,9 @@ class ActionRollouts:
             )
         while True:
             for node in sorted(memory.due):
-                if state.tree.has(node, REFUTED):
-                    memory.due.discard(node)
+                if state.tree.has(
+                    node, REFUTED
+                ):  # it stays due: a living parent that reaches the same state revives it
                     continue
                 for action in self.legal(memory, node):
                     if action not in memory.found.get(node, ()) and (node, action) not in memory.asked:
