@@ -299,11 +299,10 @@ class ActionRollouts:
         memory = state.memory
         if memory.top > SURE * len(memory.rewards):
             return None
-        while memory.unjudged:
-            node, _ = memory.unjudged.popitem(last=False)
-            if not state.tree.has(node, REFUTED):
-                return node
-        return None
+        node = next((node for node in memory.unjudged if not state.tree.has(node, REFUTED)), None)
+        if node is not None:  # refuted ones stay: they may be revived
+            del memory.unjudged[node]
+        return node
 
     def _judged(self, state: TreeState[Rollouts], outcome: Outcome) -> None:
         memory = state.memory
