@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 from ..graph.domain import Domain, unfinished
 from ..graph.errors import BudgetSpentError, ModelError
@@ -22,6 +23,14 @@ from .sampling import call_of
 
 REPAIRS = 2
 """Further calls at most for one step."""
+
+
+class Read(NamedTuple):
+    """A sample and what was read of it."""
+
+    drawn: Drawn
+    step: tuple[Draft, ...]
+    """Its first step; () if it has no whole one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +56,7 @@ class Stepper:
         if self.unique:
             call = replace(call, unique=True, avoid=tuple(dict.fromkeys(context.siblings)))
         drawn = await self._drawn(call, gateway)
-        return merge(context, [Candidate(d.place, d.call, self._read(d.sample)) for d in drawn])
+        return merge(context, [Candidate(d.place, d.call, step) for d, step in drawn])
 
     async def chain(self, context: Context, gateway: Gateway) -> list[Proposal]:
         """Draw the request's samples of at most `request.steps` steps each.
@@ -58,13 +67,14 @@ class Stepper:
         path = context.subjects[0].steps
         firsts = await self._drawn(call_of(context, self.prompt(path), self.sampling), gateway)
         chains = await together(self._extended(context, first, gateway) for first in firsts)
-        return merge(context, [Candidate(f.place, f.call, c) for f, c in zip(firsts, chains, strict=True)])
+        pairs = zip(firsts, chains, strict=True)
+        return merge(context, [Candidate(f.place, f.call, chain) for (f, _), chain in pairs])
 
-    async def _extended(self, context: Context, first: Drawn, gateway: Gateway) -> tuple[Draft, ...]:
+    async def _extended(self, context: Context, first: Read, gateway: Gateway) -> tuple[Draft, ...]:
         request, subject = context.request, context.subjects[0]
         longest = max(1, min(request.steps, self.domain.max_steps - subject.thought.depth))
-        drawn, drafts = first, list[Draft]()
-        while step := self._read(drawn.sample):
+        (drawn, step), drafts = first, list[Draft]()
+        while step:
             drafts.append(replace(step[0], call=drawn.call))
             path = (*subject.steps, *(draft.text for draft in drafts))
             ended = step[0].last or self.domain.read(context.problem.question, path).terminal
@@ -72,9 +82,9 @@ class Stepper:
                 break
             # a seed of its own for each step: the same draws would come again otherwise
             seed = derive_seed(context.seed, *(draft.text for draft in drafts))
-            sample = request.first_sample + first.place
+            sample = request.first_sample + first.drawn.place
             try:
-                [drawn] = await self._drawn(
+                [(drawn, step)] = await self._drawn(
                     GenerationCall(self.prompt(path), self.sampling, 1, seed, sample), gateway
                 )
             except (BudgetSpentError, ModelError) as error:
@@ -83,28 +93,30 @@ class Stepper:
                 break
         return tuple(drafts)
 
-    def _read(self, sample: Sample) -> tuple[Draft, ...]:
-        """Return the first step of a sample, if it has a whole one."""
+    def _read(self, drawn: Drawn) -> Read:
+        """Return a sample with its first step, if it has a whole one."""
         rule = partial(unfinished, self.domain)
-        return read_steps(sample, self.domain.stop, whole=True, unfinished=rule, turn=self.turn)[:1]
+        steps = read_steps(drawn.sample, self.domain.stop, whole=True, unfinished=rule, turn=self.turn)
+        return Read(drawn, steps[:1])
 
-    async def _drawn(self, call: GenerationCall, gateway: Gateway) -> list[Drawn]:
+    async def _drawn(self, call: GenerationCall, gateway: Gateway) -> list[Read]:
         """Draw samples, and repair those that stopped before their step was whole, where the model can go on with what it wrote.
 
         Raises:
             ModelError: if a turn is continued with nothing but empty lines, see `_check_begun`.
         """
-        drawn = await draw(self.model, call, gateway)
+        read = [self._read(drawn) for drawn in await draw(self.model, call, gateway)]
         if isinstance(call.prompt, str) or continues_turns(self.model):
             for _ in range(REPAIRS):
-                broken = [i for i, d in enumerate(drawn) if self._breaks_off(d.sample)]
-                rests = await self._rests(call, [drawn[i].sample for i in broken], gateway)
-                for i, rest in zip(broken, rests, strict=True):
+                broken = [i for i, one in enumerate(read) if self._breaks_off(one)]
+                begun = [read[i].drawn for i in broken]
+                rests = await self._rests(call, [drawn.sample for drawn in begun], gateway)
+                for i, first, rest in zip(broken, begun, rests, strict=True):
                     if rest is not None:
-                        whole = joined(drawn[i].sample, rest.sample, self.domain.stop)
-                        drawn[i] = replace(drawn[i], sample=whole)
-        self._check_begun(call, drawn)
-        return drawn
+                        whole = joined(first.sample, rest.sample, self.domain.stop)
+                        read[i] = self._read(replace(first, sample=whole))
+        self._check_begun(call, [drawn.sample for drawn, _ in read])
+        return read
 
     async def _rests(
         self, call: GenerationCall, begun: Sequence[Sample], gateway: Gateway
@@ -125,18 +137,19 @@ class Stepper:
                 raise
             return [None] * len(begun)
 
-    def _breaks_off(self, sample: Sample) -> bool:
+    def _breaks_off(self, read: Read) -> bool:
         """Return whether a sample stopped before its step was whole."""
+        sample = read.drawn.sample
         if sample.finish != "stop":
             return False
         if not sample.text.strip():
             return self.turn and sample.reasoning is None
-        return not self._read(sample)
+        return not read.step
 
-    def _check_begun(self, call: GenerationCall, drawn: Sequence[Drawn]) -> None:
+    def _check_begun(self, call: GenerationCall, samples: Sequence[Sample]) -> None:
         """Refuse a turn that no sample goes on with: a server that strips what it is to continue makes every one begin with the stop string."""
         continued = not isinstance(call.prompt, str) and call.prompt[-1].role == "assistant"
-        if continued and all(d.sample.finish == "stop" and not d.sample.text.strip() for d in drawn):
+        if continued and all(sample.finish == "stop" and not sample.text.strip() for sample in samples):
             raise ModelError(
                 f"{self.model.name} continues its turn with empty lines only; if its chat template strips the end of a turn, "
                 "have it asked for each step (--stepping ask)"

@@ -2,7 +2,8 @@
 
     python benchmarks/engine.py --vllm .venv-vllm/bin/python        # scripts/vllm makes that environment
 
-One vLLM server with the shipped policy; the shipped scorer in this process; 100 puzzles of the Game of 24, 32 at once, no calculator.
+One vLLM server with the shipped policy; the shipped scorer in this process; 100 puzzles of the Game of 24, 32 at once, no calculator. The server has one
+processor core and this process the others, as an engine on a GPU has it to itself; with --shared both use all cores.
 
 *Share of the engine*: generated tokens a second of a whole search (every thought in SQLite) over those of the raw engine, which is sent the same calls
 again, as many at a time, by the barest client. Both take turns, and medians over the turns are reported.
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -26,8 +28,9 @@ from pathlib import Path
 from typing import Any
 
 import engine_rivals as rivals
+import torch
 from engine_load import Rate, replay
-from vllm_serving import BUILTIN, running
+from vllm_serving import BUILTIN, VLLMServer, forget_prefixes, running
 
 from thoughtgraph import Budget
 from thoughtgraph.agents.models.base import ScoringModel
@@ -38,7 +41,8 @@ from thoughtgraph.storage.read import list_units, unit_model_calls
 from thoughtgraph.storage.store import SqlStore
 from thoughtgraph.tasks.base import Item
 from thoughtgraph.tasks.registry import load_task
-from thoughtgraph.tasks.runs import start
+from thoughtgraph.tasks.runner import Drain
+from thoughtgraph.tasks.runs import Watch, start
 from thoughtgraph.tasks.settings import Settings
 
 PARALLEL = 32
@@ -62,7 +66,10 @@ SCHEMES: dict[str, dict[str, Any]] = {
 async def search(
     base_url: str, items: Sequence[Item], scheme: str, params: dict[str, Any], tokens: int, concurrency: int
 ) -> tuple[rivals.Outcome, list[ModelCall]]:
-    """Search all puzzles, and return what came of it with the calls it made, in the order of their records."""
+    """Search all puzzles, and return what came of it with the calls it made, in the order of their records.
+
+    The clock runs from when the first search is opened: loading models is not timed, nor is it of the other libraries.
+    """
     model = f"openai:numbers?base_url={base_url}&completions=true&max_concurrency={concurrency}"
     settings = Settings(
         task="game24",
@@ -77,9 +84,10 @@ async def search(
     )
     with tempfile.TemporaryDirectory() as folder:
         store = SqlStore.open(str(Path(folder) / "engine.db"))
-        started = time.perf_counter()
-        summary = await start(store, settings, items, parallel=PARALLEL)
-        seconds = time.perf_counter() - started
+        begun: list[float] = []
+        watch = Watch(Drain(), on_event=lambda _: begun.append(time.perf_counter()) if not begun else None)
+        summary = await start(store, settings, items, parallel=PARALLEL, watch=watch)
+        seconds = time.perf_counter() - begun[0]
         units = list_units(store.database, summary.run)
         calls = [c for u in units for c in unit_model_calls(store.database, summary.run, u.problem.id)]
         store.close()
@@ -107,14 +115,17 @@ def body(call: ModelCall) -> bytes:
 
 
 async def share_of_engine(
-    base_url: str, items: Sequence[Item], scheme: str, tokens: int, concurrency: int, turns: int
+    server: VLLMServer, items: Sequence[Item], scheme: str, tokens: int, concurrency: int, turns: int
 ) -> dict[str, Any]:
-    """Return a scheme's generated tokens a second over the raw engine's, medians over the turns."""
+    """Return a scheme's generated tokens a second over the raw engine's, medians over the turns; both find an empty prefix cache."""
+    base_url = server.base_url
     ours: list[float] = []
     raw: list[Rate] = []
     solved: list[int] = []
     for _ in range(turns):
+        forget_prefixes(server)
         outcome, calls = await search(base_url, items, scheme, SCHEMES[scheme], tokens, concurrency)
+        forget_prefixes(server)
         ours.append(outcome.tokens / outcome.seconds)
         solved.append(outcome.solved)
         raw.append(await replay(f"{base_url}/completions", _interleaved(calls), concurrency))
@@ -147,9 +158,10 @@ def _interleaved(calls: Sequence[ModelCall]) -> list[bytes]:
 
 
 async def beside_others(
-    base_url: str, items: Sequence[Item], scorer: ScoringModel, concurrency: int
+    server: VLLMServer, items: Sequence[Item], scorer: ScoringModel, concurrency: int
 ) -> list[dict[str, Any]]:
     """Return what each library came to, each followed by ours with as many tokens a puzzle."""
+    base_url = server.base_url
     bench = rivals.Bench(base_url, "numbers", load_task("game24"), items, scorer, PARALLEL, temperature=1.0)
     rows: list[dict[str, Any]] = []
 
@@ -157,17 +169,21 @@ async def beside_others(
         rows.append(_row(name, theirs, len(items)))
         tokens = round(theirs.tokens / len(items))
         for scheme, params in schemes:
+            forget_prefixes(server)
             ours, _ = await search(base_url, items, scheme, params, tokens, concurrency)
             rows.append(_row(f"thoughtgraph {scheme}, {tokens} tokens", ours, len(items)))
         for row in rows[-1 - len(schemes) :]:
             print(json.dumps(row), flush=True)
 
     mcts = ("mcts", SCHEMES["mcts"])
+    forget_prefixes(server)
     theirs = await rivals.its_hub_beam(bench, budget=32, width=8)
     await add("its_hub BeamSearch, 32 samples, 8 kept", theirs, (("beam", SCHEMES["beam"]), mcts))
+    forget_prefixes(server)
     theirs = await rivals.its_hub_particles(bench, budget=32)
     particles = ("particle_filter", {"n": 32, "temperature": 1.0})
     await add("its_hub ParticleFiltering, 32 particles", theirs, (particles, mcts))
+    forget_prefixes(server)
     theirs = await asyncio.to_thread(rivals.treequest_ab_mcts, bench, 32, 4)
     ab_mcts = ("ab_mcts_a", {"temperature": 1.0})
     await add("treequest ABMCTSA, 32 attempts, 4 at once", theirs, (ab_mcts, mcts))
@@ -183,6 +199,16 @@ def _row(name: str, outcome: rivals.Outcome, problems: int) -> dict[str, Any]:
         "solved_per_second": round(outcome.solved / outcome.seconds, 2),
         "solved_per_1000_tokens": round(1000 * outcome.solved / outcome.tokens, 2),
     }
+
+
+def _reserved_core() -> int:
+    """Leave this process all cores but one, and return that one."""
+    *others, last = sorted(os.sched_getaffinity(0))
+    if not others:
+        raise SystemExit("this machine has one core, which both would use; say --shared")
+    os.sched_setaffinity(0, others)
+    torch.set_num_threads(len(others))
+    return last
 
 
 def _versions(python: str) -> dict[str, str]:
@@ -201,19 +227,21 @@ async def measure(args: argparse.Namespace) -> dict[str, Any]:
         template.write_text(rivals.CHAT_TEMPLATE)
         flags = ("--max-model-len", "256", "--chat-template", str(template))
         log = Path(folder) / "vllm.log"
-        with running(args.vllm, BUILTIN / "policy", *flags, log=log, name="numbers") as server:
+        core = None if args.shared else _reserved_core()
+        with running(args.vllm, BUILTIN / "policy", *flags, log=log, name="numbers", core=core) as server:
+            await search(
+                server.base_url, items[:PARALLEL], "cot", {}, args.tokens, args.concurrency
+            )  # warms up
             shares: list[dict[str, Any]] = []
             for scheme in SCHEMES:
-                row = await share_of_engine(
-                    server.base_url, items, scheme, args.tokens, args.concurrency, args.turns
-                )
+                row = await share_of_engine(server, items, scheme, args.tokens, args.concurrency, args.turns)
                 shares.append(row)
                 print(json.dumps(row), flush=True)
-            others = await beside_others(server.base_url, items, scorer, args.concurrency)
+            others = await beside_others(server, items, scorer, args.concurrency)
     return {
         "versions": _versions(args.vllm),
         "command": f"python benchmarks/engine.py --split {args.split} --limit {args.limit} --tokens {args.tokens} "
-        f"--concurrency {args.concurrency} --turns {args.turns}",
+        f"--concurrency {args.concurrency} --turns {args.turns}{' --shared' if args.shared else ''}",
         "parallel": PARALLEL,
         "share_of_engine": shares,
         "beside_others": others,
@@ -231,6 +259,9 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=1000, help="generated tokens a puzzle")
     parser.add_argument("--concurrency", type=int, default=32, help="requests at the server at once")
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument(
+        "--shared", action="store_true", help="let the server and this process share all cores"
+    )
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     figures = asyncio.run(measure(args))

@@ -42,12 +42,13 @@ class HashVerifier:
 
     async def verify(self, subjects: Sequence[Subject], gateway: Gateway) -> Sequence[Judgement | None]:
         """Return a value in [0, 1) for every thought."""
-        return [Judgement("value", value=derive_seed(0, s.thought.id) / 2**63) for s in subjects]
+        return [Judgement("value", value=int(s.thought.id[:8], 16) / 2**32) for s in subjects]
 
 
 def step_texts(call: GenerationCall) -> list[str]:
     """Return `n` different steps that depend on the prompt alone."""
-    return [f"step {derive_seed(call.seed, call.first_sample + i) % 10**8}" for i in range(call.n)]
+    first = derive_seed(call.seed, call.first_sample)
+    return [f"step {(first + i) % 10**8}" for i in range(call.n)]
 
 
 def setup(store: SqlStore, thoughts: int, branching: int) -> Setup:

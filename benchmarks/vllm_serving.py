@@ -28,6 +28,7 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_SERVER_DEV_MODE": "1",  # for `forget_prefixes`
 }
 _FLAGS = (
     *("--host", "127.0.0.1", "--dtype", "float32", "--enforce-eager", "--no-enable-chunked-prefill"),
@@ -59,7 +60,13 @@ class VLLMServer:
 
 @contextmanager
 def running(
-    python: str, folder: Path, *flags: str, log: Path, name: str | None = None, port: int = 0
+    python: str,
+    folder: Path,
+    *flags: str,
+    log: Path,
+    name: str | None = None,
+    port: int = 0,
+    core: int | None = None,
 ) -> Generator[VLLMServer]:
     """Serve the model of a folder until the block ends.
 
@@ -70,6 +77,7 @@ def running(
         log: file that gets the server's output.
         name: under which it is served; by default the folder's.
         port: on 127.0.0.1; 0 for any that is free.
+        core: the processor core it is kept to; None for all.
 
     Raises:
         RuntimeError: if it ends or does not answer in time, with the last lines of its log.
@@ -86,12 +94,26 @@ def running(
             stderr=subprocess.STDOUT,
             start_new_session=True,  # a group of its own, so that its children end with it
         )
+    if core is not None:
+        os.sched_setaffinity(process.pid, {core})  # before it has threads, which inherit it
     server = VLLMServer(f"http://127.0.0.1:{port}", name, process, log)
     try:
         _wait_until_healthy(server)
         yield server
     finally:
         end(process)
+
+
+def forget_prefixes(server: VLLMServer) -> None:
+    """Empty the server's prefix cache.
+
+    Raises:
+        RuntimeError: if it does not, as while requests run.
+    """
+    request = urllib.request.Request(f"{server.url}/reset_prefix_cache", method="POST")
+    with urllib.request.urlopen(request, timeout=30) as reply:
+        if not json.load(reply)["success"]:
+            raise RuntimeError("the server keeps its prefix cache: it still has requests")
 
 
 def free_port() -> int:

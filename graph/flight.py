@@ -27,8 +27,8 @@ class Flight(Generic[W]):
         self.tasks: dict[str, asyncio.Task[W]] = {}
         self._back = 0
         """Ended, and not collected yet."""
-        self._useful = 0
-        """Of these, all but the ones that wait for budget."""
+        self.useful = 0
+        """Of these that ended and were not collected yet, all but the ones that wait for budget."""
         self._waiter: asyncio.Future[None] | None = None
         self._enough: Callable[[], bool] = lambda: True
 
@@ -58,7 +58,7 @@ class Flight(Generic[W]):
     def collect(self) -> list[W]:
         """Return what came back, in the order it was begun; a cancelled task comes to nothing, a failed one raises what it failed with."""
         ended = [(request, task) for request, task in self.tasks.items() if task.done()]
-        self._back = self._useful = 0
+        self._back = self.useful = 0
         for request, _ in ended:
             del self.tasks[request]
         return [task.result() for _, task in ended if not task.cancelled()]
@@ -76,9 +76,9 @@ class Flight(Generic[W]):
         if self.tasks.get(request) is not task:  # collected before the loop came to tell
             return
         self._back += 1
-        self._useful += task.cancelled() or task.exception() is not None or not task.result().held
+        self.useful += task.cancelled() or task.exception() is not None or not task.result().held
         if self._waiter is not None and not self._waiter.done() and self._satisfied():
             self._waiter.set_result(None)
 
     def _satisfied(self) -> bool:
-        return self._back >= len(self.tasks) or (self._useful > 0 and self._enough())
+        return self._back >= len(self.tasks) or (self.useful > 0 and self._enough())

@@ -35,8 +35,8 @@ STEPS_A_WAVE = 6
 """Super-steps of one iteration with every node in it."""
 
 
-COMPANY = 0.02
-"""Seconds that a request which came back waits for others in `rolling`, while the models have enough to do."""
+COMPANY = 4
+"""While the models have enough to do, a request that came back waits in `rolling` until one in so many of its search's is back."""
 
 
 class LiveState(MachineState, total=False):
@@ -192,25 +192,25 @@ class Nodes:
 
         return run
 
-    def after_select(self, state: LiveState) -> str:
+    async def after_select(self, state: LiveState) -> str:
         """Go on while something is under way; otherwise the search is over."""
         return "generate" if state.get("in_flight") else self._over()
 
-    def after_update(self, state: LiveState) -> str:
+    async def after_update(self, state: LiveState) -> str:
         """Go on unless something stopped the search and nothing is under way."""
         session = self.host.live(state.get("run", ""), state.get("problem", ""))
         over = session is not None and session.stopped is not None and not session.flight.tasks
         return self._over() if over else "select"
 
-    def after_review(self, state: LiveState) -> str:
+    async def after_review(self, state: LiveState) -> str:
         """Follow the person's decision."""
         return "finalize" if state.get("status") == "finished" else "select"
 
     async def _back(self, session: Session) -> None:
         """Wait for what is under way, but not beyond the deadline: in `lockstep`, and once a search has stopped, for all of it.
 
-        In `rolling` for the first request that came to something; and while the models have more waiting than they work on, for those that come
-        back in the next moment. A new request would only wait too: so one iteration serves several, and asks when more is known.
+        In `rolling` for the first request that came to something; and while the models have more waiting than they work on, until a part of what
+        the search has under way is back. A new request would only wait too: so one iteration serves several, and asks when more is known.
         """
         flight, left = session.flight, session.meter.seconds_left
         if self.setup.mode == "lockstep" or session.stopped is not None:
@@ -218,8 +218,8 @@ class Nodes:
             return
         await flight.wait(left)
         if flight.tasks and self._backlogged():
-            left = session.meter.seconds_left
-            await flight.wait(COMPANY if left is None else min(COMPANY, left), lambda: not self._backlogged())
+            company, left = len(flight.tasks) // COMPANY, session.meter.seconds_left
+            await flight.wait(left, lambda: flight.useful >= company or not self._backlogged())
 
     def _backlogged(self) -> bool:
         return any(model.queued > model.in_flight for model in self.host.scheduler.statistics.values())
@@ -313,7 +313,7 @@ def _chain(graph: Any, stages: Sequence[tuple[str, Callable[..., Any]]]) -> None
     names = [*(name for name, _ in stages), "update"]
     first = names[0]
 
-    def after_generate(state: LiveState) -> str:
+    async def after_generate(state: LiveState) -> str:
         return first if state.get("wave") else "update"
 
     graph.add_conditional_edges(

@@ -11,11 +11,14 @@ import asyncio
 import math
 import time
 from collections.abc import Sequence
+from statistics import NormalDist
 
 from ...graph.errors import ModelError
-from ...graph.ids import derive_rng
+from ...graph.ids import derive_seed
 from .base import Generation, GenerationCall, LanguageModel, Limits
 from .wrapping import WrappingModel
+
+_NORMAL = NormalDist()
 
 
 class LatencyModel(WrappingModel):
@@ -65,7 +68,8 @@ class LatencyModel(WrappingModel):
 
     def delay(self, call: GenerationCall) -> float:
         """Return the delay of this call in seconds."""
-        return derive_rng(self._seed, "latency", call.id(self.name)).lognormvariate(self._mu, self._sigma)
+        share = ((derive_seed(self._seed, "latency", call.id(self.name)) >> 11) + 0.5) / 2**52
+        return math.exp(self._mu + self._sigma * _NORMAL.inv_cdf(share))
 
     async def generate(self, calls: Sequence[GenerationCall]) -> list[Generation | ModelError]:
         """Answer the calls, each in a slot of its own."""
