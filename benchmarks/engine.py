@@ -46,13 +46,16 @@ from thoughtgraph.tasks.runs import Watch, start
 from thoughtgraph.tasks.settings import Settings
 
 PARALLEL = 32
+ATTEMPTS = 4
+"""Of a puzzle at once, in treequest."""
 SCHEMES: dict[str, dict[str, Any]] = {
     "beam": {"merge_states": True},
-    "mcts": {
-        "branching": 4,
+    "mcts": {  # chosen on the server, which does not draw distinct steps as the shipped model does in this process
+        "branching": 2,
         "widening": 4,
         "max_expansions": 32,
         "temperature": 1.0,
+        "heating": 0.2,
         "prior": "logprob",
         "count_refuted": True,
         "merge_states": True,
@@ -158,9 +161,12 @@ def _interleaved(calls: Sequence[ModelCall]) -> list[bytes]:
 
 
 async def beside_others(
-    server: VLLMServer, items: Sequence[Item], scorer: ScoringModel, concurrency: int
+    server: VLLMServer, items: Sequence[Item], scorer: ScoringModel
 ) -> list[dict[str, Any]]:
-    """Return what each library came to, each followed by ours with as many tokens a puzzle."""
+    """Return what each library came to, each followed by ours with as many tokens a puzzle, and beam search beside its own scheme.
+
+    its_hub bounds its requests by nothing, treequest by its threads; ours are as many at once as treequest's.
+    """
     base_url = server.base_url
     bench = rivals.Bench(base_url, "numbers", load_task("game24"), items, scorer, PARALLEL, temperature=1.0)
     rows: list[dict[str, Any]] = []
@@ -170,23 +176,23 @@ async def beside_others(
         tokens = round(theirs.tokens / len(items))
         for scheme, params in schemes:
             forget_prefixes(server)
-            ours, _ = await search(base_url, items, scheme, params, tokens, concurrency)
+            ours, _ = await search(base_url, items, scheme, params, tokens, PARALLEL * ATTEMPTS)
             rows.append(_row(f"thoughtgraph {scheme}, {tokens} tokens", ours, len(items)))
         for row in rows[-1 - len(schemes) :]:
             print(json.dumps(row), flush=True)
 
-    mcts = ("mcts", SCHEMES["mcts"])
+    beam = ("beam", SCHEMES["beam"])
     forget_prefixes(server)
     theirs = await rivals.its_hub_beam(bench, budget=32, width=8)
-    await add("its_hub BeamSearch, 32 samples, 8 kept", theirs, (("beam", SCHEMES["beam"]), mcts))
+    await add("its_hub BeamSearch, 32 samples, 8 kept", theirs, (beam,))
     forget_prefixes(server)
     theirs = await rivals.its_hub_particles(bench, budget=32)
     particles = ("particle_filter", {"n": 32, "temperature": 1.0})
-    await add("its_hub ParticleFiltering, 32 particles", theirs, (particles, mcts))
+    await add("its_hub ParticleFiltering, 32 particles", theirs, (particles, beam))
     forget_prefixes(server)
-    theirs = await asyncio.to_thread(rivals.treequest_ab_mcts, bench, 32, 4)
+    theirs = await asyncio.to_thread(rivals.treequest_ab_mcts, bench, 32, ATTEMPTS)
     ab_mcts = ("ab_mcts_a", {"temperature": 1.0})
-    await add("treequest ABMCTSA, 32 attempts, 4 at once", theirs, (ab_mcts, mcts))
+    await add(f"treequest ABMCTSA, 32 attempts, {ATTEMPTS} at once", theirs, (ab_mcts, beam))
     return rows
 
 
@@ -237,7 +243,7 @@ async def measure(args: argparse.Namespace) -> dict[str, Any]:
                 row = await share_of_engine(server, items, scheme, args.tokens, args.concurrency, args.turns)
                 shares.append(row)
                 print(json.dumps(row), flush=True)
-            others = await beside_others(server, items, scorer, args.concurrency)
+            others = await beside_others(server, items, scorer)
     return {
         "versions": _versions(args.vllm),
         "command": f"python benchmarks/engine.py --split {args.split} --limit {args.limit} --tokens {args.tokens} "

@@ -170,7 +170,8 @@ class Nodes:
             await self.host.close(session)
             await self.host.call(self.setup.store.finish, session.lease, result)
         usage = result.usage.as_dict()
-        _emit("finished", run, problem, answer=result.answer, stopped=result.stopped, usage=usage)
+        ended = {"result": result.status, "answer": result.answer, "stopped": result.stopped}
+        _emit("finished", run, problem, **ended, usage=usage)
         return {
             "status": "finished",
             "answer": result.answer,
@@ -191,6 +192,8 @@ class Nodes:
             return await self.host.working(state.get("run") or "", state.get("problem") or "", node(state))
 
         return run
+
+    # What chooses the next node is asynchronous throughout: LangGraph calls a plain function in a thread, three a wave.
 
     async def after_select(self, state: LiveState) -> str:
         """Go on while something is under way; otherwise the search is over."""
@@ -339,7 +342,9 @@ async def _at_once(jobs: Sequence[Coroutine[Any, Any, None]]) -> None:
 
 
 def _result(session: Session) -> UnitResult:
-    """Return what the search ends with."""
+    """Return what the search ends with; one that the model never answered has failed, whatever stopped it."""
+    if session.failure is not None:
+        return UnitResult("failed", None, None, None, f"failed: {session.failure}", session.meter.usage)
     answer = session.answer()
     return UnitResult(
         status="answered" if answer is not None and answer.text is not None else "no_answer",

@@ -368,6 +368,13 @@ def test_heating_needs_a_temperature(scheme: str) -> None:
     assert search.one().temperature == 1.5
 
 
+@pytest.mark.parametrize(("temperature", "second"), [(1.0, 2.0), (1.9, 2.0), (2.5, 2.5)])
+def test_heating_ends_where_servers_refuse_more(temperature: float, second: float) -> None:
+    search = Hand("mcts", heating=3.0, temperature=temperature, max_expansions=2, branching=1)
+    search.tell(Outcome(search.one(), error="lost"))
+    assert search.one().temperature == second
+
+
 @pytest.mark.parametrize("scheme", CASES)
 @given(seed=st.integers(0, 2**16), order=st.randoms(use_true_random=False))
 @settings(max_examples=6, deadline=None)

@@ -22,6 +22,10 @@ without replacement, whose counts are all 1 and say nothing.
 """
 
 
+HOTTEST = 2.0
+"""Temperature up to which requests are heated: the highest that servers with OpenAI's API accept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sampler:
     """Draws samples from the generator: next steps, or whole solutions."""
@@ -34,7 +38,7 @@ class Sampler:
     temperature: float | None = None
     """≥ 0; None is the generator's own."""
     heating: float = 0.0
-    """Added to the temperature for each earlier request on the same thought (≥ 0): what is likely was drawn before."""
+    """Added to the temperature for each earlier request on the same thought, up to `HOTTEST` (≥ 0): what is likely was drawn before."""
     merge: bool = False
     """Whether a thought shares the node of an earlier sibling with the same text, as it may come of a second expansion."""
     prior: Prior | None = None
@@ -56,7 +60,9 @@ class Sampler:
         )
 
     def _heat(self, drawn: int) -> float | None:
-        return None if self.temperature is None else self.temperature + self.heating * (drawn // self.n)
+        if self.temperature is None:
+            return None
+        return max(self.temperature, min(HOTTEST, self.temperature + self.heating * (drawn // self.n)))
 
     def grown(self, tree: Tree, parent: int) -> None:
         """See `Expander.grown`.
