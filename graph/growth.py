@@ -25,6 +25,8 @@ class Inner:
     usage: Usage
     refused: str | None = None
     """The limit that left it too little for its first call; None if it could begin."""
+    error: str | None = None
+    """Why it failed: the model never answered. None if it did."""
 
 
 def root_thought(run: str, problem: Problem) -> Thought:

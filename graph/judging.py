@@ -60,11 +60,15 @@ async def _proposed(session: Session, work: Work) -> list[Thought]:
 async def _nested(session: Session, work: Work) -> list[Thought]:
     request = work.request
     thoughts: list[Thought] = []
+    error: str | None = None
     for sample in range(request.first_sample, request.first_sample + request.n):
         inner = await session.nest(work, sample)
+        error = inner.error or error
         if inner.steps and (request.nested is None or request.nested.question is None or inner.answer):
             base = session.subject(request.subjects[0])
             thoughts.append(contained(session.lease.run, session.domain, request, base, sample, inner))
+    if error is not None and not thoughts:
+        raise ModelError(error)
     return thoughts
 
 

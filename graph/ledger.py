@@ -63,7 +63,8 @@ class Event:
     """Something that happened in a search, in the order of its unit.
 
     `told` events are what a resume replays: subjects hold the request's id, detail has `request` (its fields), `error`, and `usage`
-    (what this request paid; `seconds` is the time since the search began).
+    (what this request paid; `seconds` is the time since the search began). A `failed` event was a told one, of a request that failed; it was set aside
+    when the unit was reopened, so that the request is asked again.
     """
 
     kind: str
@@ -194,6 +195,10 @@ class Store(Protocol):
 
     def path(self, run: str, problem: str, thought: str) -> list[Thought]:
         """Return the thoughts from the root of a unit to this one, along first parents."""
+        ...
+
+    def reopen_failed(self, run: str) -> int:
+        """Make the failed units of a run claimable again, their failed requests to be asked again; return how many units there were."""
         ...
 
     def workers(self, run: str) -> list[str]:

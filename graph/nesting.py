@@ -89,7 +89,11 @@ async def _searched(
     )
     await host.call(store.create_run, spec, [problem])
     spec = await host.call(store.run, run)  # of an earlier try, if there was one: its budget stays
-    if await host.call(store.result, run, problem.id) is None:
+    ended = await host.call(store.result, run, problem.id)
+    if ended is not None and ended.status == "failed":
+        await host.call(store.reopen_failed, run)  # it failed in an earlier try; an error is no answer
+        ended = None
+    if ended is None:
         params = spec.settings["params"]
         inner = Inside(
             strategy=lambda seed: make_strategy(nested.scheme, params, seed),
@@ -108,7 +112,8 @@ async def _searched(
         steps = thought.text.splitlines() if thought.whole else [*steps, thought.text]
     nothing = not steps and result.usage.model_calls == 0 and result.stopped.startswith("budget:")
     refused = result.stopped.removeprefix("budget:") if nothing else None
-    return Inner(run, tuple(steps), result.answer, result.usage, refused)
+    error = result.stopped.removeprefix("failed: ") if result.status == "failed" else None
+    return Inner(run, tuple(steps), result.answer, result.usage, refused, error)
 
 
 def _seed(session: Session, request: Request, nested: Nested, sample: int) -> int:

@@ -100,6 +100,10 @@ class Session:
         self.stopped: str | None = None
         self._arrivals = 0
         self._idle = 0
+        self._answered = False
+        """Whether a request for thoughts came to an end without an error."""
+        self._error: str | None = None
+        """Why the last request for thoughts failed."""
         self._children: dict[str, list[str]] = {}
         self._notes: dict[str, list[str]] = {}
         self._reflections: list[str] = []
@@ -121,6 +125,11 @@ class Session:
     def meter(self) -> Meter:
         """What the search may still pay."""
         return self.purse.meter
+
+    @property
+    def failure(self) -> str | None:
+        """Why the search failed, if every request for thoughts did: the last one's reason. None if one came back well, or none came back."""
+        return None if self._answered else self._error
 
     def replay(self, recorded: Recorded) -> None:
         """Bring a fresh session to where the record ends, without any call."""
@@ -149,6 +158,9 @@ class Session:
                 self._notes.setdefault(evaluation.thought, []).append(evaluation.text)
             elif evaluation.kind == "reflection" and evaluation.text:
                 self._reflections = [*(r for r in self._reflections if r != evaluation.text), evaluation.text]
+        if outcome.request.grows:
+            self._answered = self._answered or outcome.error is None
+            self._error = outcome.error or self._error
         self.search = self.strategy.tell(self.search, (outcome,))
 
     def learn(self, thought: Thought) -> None:

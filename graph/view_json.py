@@ -11,6 +11,10 @@ The schema, version 1; every key is always present, and the order of keys and ro
     evaluations  {id of the thought: [every field of `records.Evaluation` but `thought`, …]}, oldest first
     visits       {id of the thought: count}
 
+`thoughtgraph show --format json` adds a key, which readers of a graph pass over; a thought names its call:
+
+    reasoning    {id of the model call: [what the model thought before its answer, or null, a sample, …]}, of calls with thoughts only
+
 Numbers are finite: values lie in [0, 1] and log-probabilities are checked when the graph is made.
 """
 

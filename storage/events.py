@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, update
 
 from ..graph.errors import StoreError
 from ..graph.ids import address
@@ -22,6 +22,8 @@ from ..graph.ledger import Event, Lease
 from .schema import EventRow
 
 TOLD = "told"
+FAILED = "failed"
+"""A told event of a request that failed, in a unit that was opened again."""
 
 
 def keyed_events(connection: Connection, lease: Lease, events: Sequence[Event]) -> list[tuple[str, Event]]:
@@ -46,6 +48,23 @@ def keyed_events(connection: Connection, lease: Lease, events: Sequence[Event]) 
             key = content if equal[content] == 1 else address("event", content, equal[content])
         keyed.append((key, event))
     return keyed
+
+
+def set_errors_aside(connection: Connection, run: str, problem: str, token: int) -> None:
+    """Turn a unit's told events of failed requests into failed ones, under keys of their own: the requests may then be told again.
+
+    Args:
+        connection: in a transaction.
+        run: of the unit.
+        problem: of the unit.
+        token: of its last lease, higher at each time.
+    """
+    unit = (EventRow.run == run) & (EventRow.problem == problem)
+    told = select(EventRow.seq, EventRow.key, EventRow.detail).where(unit, EventRow.kind == TOLD)
+    for seq, key, detail in connection.execute(told).all():
+        if detail.get("error") is not None:
+            aside = update(EventRow).where(unit, EventRow.seq == seq)
+            connection.execute(aside.values(kind=FAILED, key=address("event", FAILED, key, token)))
 
 
 def _last_told(connection: Connection, lease: Lease, events: Sequence[Event]) -> str:

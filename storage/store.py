@@ -24,7 +24,7 @@ from ..graph.errors import LeaseLostError, UserError
 from ..graph.ledger import Commit, Lease, Recorded, RunSpec, UnitResult
 from ..graph.records import Evaluation, Problem, Thought
 from .database import Database, open_database
-from .events import keyed_events
+from .events import keyed_events, set_errors_aside
 from .loading import thoughts_of
 from .read import read_unit, resolve_run, run_spec
 from .replay import recorded_unit
@@ -203,15 +203,19 @@ class SqlStore:
             return connection.execute(statement).rowcount
 
     def reopen_failed(self, run: str) -> int:
-        """Make the failed units of a run claimable again, and return how many there were; what they recorded stays."""
+        """Make the failed units of a run claimable again, and return how many there were.
+
+        What they recorded stays, but an error is no answer: requests that failed count as not told, and are asked and paid anew.
+        """
         nothing: dict[str, Any] = dict.fromkeys(_RESULT)
-        statement = (
-            update(UnitRow)
-            .where(UnitRow.run == run, UnitRow.status == "failed")
-            .values(status="pending", **nothing)
-        )
+        failed = (UnitRow.run == run) & (UnitRow.status == "failed")
         with self.database.writing() as connection:
-            return connection.execute(statement).rowcount
+            units = connection.execute(select(UnitRow.problem, UnitRow.token).where(failed)).all()
+            for problem, token in units:
+                set_errors_aside(connection, run, problem, token)
+            return connection.execute(
+                update(UnitRow).where(failed).values(status="pending", **nothing)
+            ).rowcount
 
     def add_evaluations(self, evaluations: Sequence[Evaluation]) -> None:
         """Add evaluations after the search, by a better verifier or by hand; those that are there already stay.

@@ -73,8 +73,10 @@ def assemble(
     # built once now, so that a bad name or parameter is an error here and not in the first search
     make_strategy(settings.scheme, settings.params, settings.seed)
     team = build_team(settings, domain, own, models)
-    scored = models.scorer is not None or settings.scorer in JUDGES or bool(own.verifiers or own.critics)
-    check_needs(scheme, settings.params, team, domain, tools=settings.tools, scored=scored)
+    judged = settings.scorer in JUDGES or bool(own.verifiers or own.critics)
+    check_needs(
+        scheme, settings.params, team, domain, tools=settings.tools, scorer=models.scorer, judged=judged
+    )
     return Setup(
         domain=domain,
         team=team,

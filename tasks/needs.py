@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..agents.actions import BY_SCORER, EVALUATE
+from ..agents.models.base import ScoringModel, score_kind
 from ..agents.team import Team
 from ..graph.domain import Domain
 from ..graph.errors import UnknownNameError, UserError
@@ -32,7 +33,14 @@ def check_roles(scheme: Scheme, agents: Mapping[str, str]) -> None:
 
 
 def check_needs(
-    scheme: Scheme, params: Mapping[str, object], team: Team, domain: Domain, *, tools: bool, scored: bool
+    scheme: Scheme,
+    params: Mapping[str, object],
+    team: Team,
+    domain: Domain,
+    *,
+    tools: bool,
+    scorer: ScoringModel | None,
+    judged: bool,
 ) -> None:
     """Refuse a search whose scheme would ask for what nobody here can give.
 
@@ -42,22 +50,33 @@ def check_needs(
         team: who acts.
         domain: the task.
         tools: whether agents may use the calculator.
-        scored: whether somebody scores steps: a scorer, a judge, or agents of the user's own.
+        scorer: the scoring model.
+        judged: whether somebody else scores steps: a judge, or agents of the user's own.
 
     Raises:
         UserError: naming what is missing and how to supply it.
     """
     values = read_parameters(scheme.name, scheme.parameters, params)
+    scored = judged or scorer is not None or (tools and domain.checks)
+    whole_only = scorer.name if scorer is not None and score_kind(scorer) == "outcome" and not judged else ""
     for need in sorted(scheme.needs(values)):
-        remedy = _remedy(scheme.name, need, team, scored=scored or (tools and domain.checks))
+        remedy = _remedy(scheme.name, need, team, scored=scored, whole_only=whole_only)
         if remedy is not None:
             raise UserError(f"the scheme {scheme.name!r} {remedy}")
 
 
-def _remedy(scheme: str, need: str, team: Team, *, scored: bool) -> str | None:
-    """Return what is missing and what to do about it; None if the need is met."""
+def _remedy(scheme: str, need: str, team: Team, *, scored: bool, whole_only: str) -> str | None:
+    """Return what is missing and what to do about it; None if the need is met.
+
+    `scored`: whether somebody gives scores; `whole_only`: the scorer that is alone in that and scores finished solutions only, "" if there is none.
+    """
     role, _, name = need.partition(":")
-    if need == "scores":
+    if need == "step_scores" and whole_only:
+        return (
+            f"needs scores of steps, and {whole_only} scores finished solutions only; "
+            "give a step scorer with --scorer MODEL, --scorer judge, or a scheme that chooses among solutions, such as best_of_n"
+        )
+    if need in ("scores", "step_scores"):
         wanted = (
             "needs scores and nobody here gives any; add a step scorer with --scorer MODEL, or --scorer judge"
         )

@@ -184,12 +184,16 @@ class Runner:
         return final
 
     async def _graded(self, lease: Lease, final: Mapping[str, Any]) -> UnitEnd:
+        """Grade how a search ended; one that failed has nothing to grade."""
+        stopped, usage = final["stopped"], Usage(**final["usage"])
+        if final["result"] == "failed":
+            return UnitEnd(lease.problem, None, None, stopped, usage, stopped.removeprefix("failed: "))
         item = self.items.get(lease.problem.id, Item(lease.problem))
         answer: str | None = final.get("answer")
         verdict = self.task.grade(item.problem.question, answer, item.reference)
         if verdict is not None:
             await self.host.call(self.host.setup.store.grade, lease.run, lease.problem.id, verdict.correct)
-        return UnitEnd(lease.problem, answer, verdict, final["stopped"], Usage(**final["usage"]))
+        return UnitEnd(lease.problem, answer, verdict, stopped, usage)
 
     async def _failed(self, lease: Lease, error: ThoughtGraphError) -> UnitEnd:
         session = self.host.live(lease.run, lease.problem.id)

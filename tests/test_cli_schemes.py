@@ -131,7 +131,7 @@ def test_a_scheme_is_explained(name: str) -> None:
         assert re.search(rf"(?m)^{parameter.name} ", text)
     for need in scheme.needs({p.name: p.default for p in scheme.parameters}):
         meaning = (EVALUATE | GENERATE | GROWING).get(need, "")
-        assert meaning or need == "scores" or need.startswith("agent:")
+        assert meaning or need in ("scores", "step_scores") or need.startswith("agent:")
         assert " ".join(meaning.split()) in flat
         assert need.partition(":")[2] in flat
     for given in (scheme.raw, scheme.fill):
@@ -142,13 +142,14 @@ def test_a_scheme_is_explained(name: str) -> None:
 
 
 def test_needs_are_said_in_words_with_a_way_to_meet_them() -> None:
-    needs = {"scores", "agent:second", "discriminate", "reflect", "value", "few_shot"}
+    needs = {"scores", "step_scores", "agent:second", "discriminate", "reflect", "value", "few_shot"}
     scheme = Scheme(
         "needy", "chains", "asks a lot", "chain", "thought", "none", (), ("policy",), "none", "none",
         build=lambda values, seed: cot(), needs=lambda values: frozenset(needs),
     )  # fmt: skip
     text = " ".join(explanation(scheme, "needy", 100).split())
     assert "scores of steps or solutions (--scorer MODEL, or --scorer judge" in text
+    assert "scores of steps (a --scorer MODEL that scores them, or --scorer judge" in text
     assert "the model 'second' (--agent second=MODEL)" in text
     assert "--agent discriminator=MODEL" in text
     assert f"reflect: {EVALUATE['reflect']} (a chat model: --model, or --agent judge=MODEL)" in text

@@ -86,7 +86,7 @@ def test_a_preset_is_its_base_with_other_defaults(write: Folder) -> None:
     assert re.fullmatch(r"narrow@[0-9a-f]{8}", scheme.name)
     assert scheme.summary == "a narrow beam"
     assert (scheme.paper, scheme.operators, scheme.models) == (beam.paper, beam.operators, beam.models)
-    assert scheme.needs({p.name: p.default for p in scheme.parameters}) == {"scores"}
+    assert scheme.needs({p.name: p.default for p in scheme.parameters}) == {"step_scores"}
     assert unnamed(make_strategy(file)) == unnamed(make_strategy("beam", {"beams": 8, "width": 2}))
     assert unnamed(make_strategy(file, {"width": "4"})) == unnamed(
         make_strategy("beam", {"beams": 8, "width": 4})

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from agents_world import TEXT, context, gateway, grown, subject
+from cli_world import Cli
 from hypothesis import given
 from hypothesis import strategies as st
 from searches import make_setup
 
+from thoughtgraph import solve
 from thoughtgraph.agents.evaluators import PromptedVerifier
 from thoughtgraph.agents.generator import PromptedGenerator
 from thoughtgraph.agents.models.base import Generation, GenerationCall, Message, Sample, Sampling
@@ -21,6 +24,7 @@ from thoughtgraph.agents.team import Team
 from thoughtgraph.graph.errors import ModelError, UserError
 from thoughtgraph.graph.machine import build
 from thoughtgraph.graph.records import Budget
+from thoughtgraph.graph.view import ReasoningGraph
 from thoughtgraph.storage.read import list_units, unit_graph, unit_model_calls
 from thoughtgraph.storage.store import SqlStore
 from thoughtgraph.tasks.registry import load_task
@@ -135,6 +139,22 @@ async def test_thoughts_are_recorded_and_never_shown_to_a_judge() -> None:
         "SECRET" in s["reasoning"] and "SECRET" not in s["text"] for c in calls for s in c.response["samples"]
     )
     store.close()
+
+
+@pytest.mark.parametrize("thinks", [True, False])
+def test_thoughts_are_shown_in_the_json_of_a_search(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, thinks: bool
+) -> None:
+    cli = Cli(tmp_path, capsys)
+    monkeypatch.setenv("THOUGHTGRAPH_DB", cli.db)
+    said = "<think>I know it</think>Answer: 3" if thinks else "Answer: 3"
+    model = ScriptedModel([said], chat=True)
+    result = solve("how many?", task="text", scheme="cot", model=model, scorer="none", db=cli.db)
+    shown = json.loads(cli("show", result.run, "--format", "json").out)
+    [call] = {thought["call"] for thought in shown["thoughts"] if thought["call"]}
+    assert shown["reasoning"] == ({call: ["I know it"]} if thinks else {})
+    assert ReasoningGraph.from_json(shown) == result.graph
+    assert "I know it" not in cli("show", result.run).out
 
 
 # --- templates

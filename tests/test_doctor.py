@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from socket import socket
 from typing import Any
 
 import pytest
@@ -115,6 +116,17 @@ async def test_a_wrong_name_lists_those_served(cli: Cli, http_server: Start) -> 
     done = await asyncio.to_thread(cli, "doctor", "openai:quen", "--base-url", server.url, "--json")
     assert done.code == ExitCode.FAILED
     assert "has no model 'quen', but qwen" in problems(done)["reachable"]
+
+
+def test_a_server_that_is_not_there_is_told_at_the_first_try(cli: Cli) -> None:
+    with socket() as free:  # bound, and nobody listens
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+        done = cli("doctor", "openai:m", "--base-url", url, "--json")
+    assert done.code == ExitCode.FAILED
+    told = problems(done)["reachable"]
+    assert told.startswith(f"openai:m: {url} cannot be reached (")
+    assert told.endswith("), tried once; start the server or check --base-url")
 
 
 @pytest.mark.parametrize("scorer", ["none", "judge:votes"])

@@ -260,6 +260,54 @@ async def test_a_prompt_that_is_too_long_fails_its_call_alone_and_once() -> None
         assert server.tries == [1]
 
 
+def crowded(context: int) -> Plan:
+    """Refuse what does not fit in a context, as vLLM does; a token has four letters, or is a digit."""
+
+    def plan(asked: Asked) -> tuple[str, Fault] | None:
+        [turn], wanted = asked.body["messages"], asked.body["max_tokens"]
+        prompt = 10 + len(turn["content"]) // 4 + sum(letter.isdigit() for letter in turn["content"])
+        if prompt + wanted <= context:
+            return None
+
+        async def fault(exchange: Exchange) -> None:
+            message = (
+                f"This model's maximum context length is {context} tokens. However, you requested {prompt + wanted} tokens "
+                f"({prompt} in the messages, {wanted} in the completion)."
+            )
+            await exchange.send({"error": {"message": message, "code": "context_length_exceeded"}}, 400)
+
+        return "400 crowded", fault
+
+    return plan
+
+
+async def test_a_context_that_a_server_told_once_is_kept_to() -> None:
+    def asked_for(server: FaultServer) -> list[tuple[int, str]]:
+        return [(asked.body["max_tokens"], asked.fault) for asked in server.asked]
+
+    async with endpoint(crowded(200)) as (server, model):
+        await answer(model, call(max_tokens=150))  # fits, and is not touched: nothing was learned
+        await answer(model, call(max_tokens=500))
+        first, refused, cut = asked_for(server)
+        assert (first, refused) == ((150, ""), (500, "400 crowded"))
+        assert 150 < cut[0] < 200
+        assert cut[1] == ""
+        for words in ("goodbye", "a longer word, or two, in a sentence"):
+            await answer(model, call(prompt=(Message("user", words),), max_tokens=500))
+        *_, short, long = asked_for(server)
+        assert (short[1], long[1]) == ("", "")
+        assert 150 < long[0] < short[0] < 200
+        await answer(model, call(max_tokens=189))  # fits, and is not touched either
+        assert asked_for(server)[-1] == (189, "")
+
+        dense = (Message("user", "1 2 " * 20),)  # more tokens a letter than any before
+        await answer(model, call(prompt=dense, max_tokens=500))
+        assert [fault for _, fault in asked_for(server)[-2:]] == ["400 crowded", ""]
+        before = len(server.asked)
+        await answer(model, call(prompt=dense, max_tokens=400))
+        assert len(server.asked) == before + 1
+
+
 @pytest.mark.parametrize("parameter", ["logprobs", "return_token_ids", "seed"])
 async def test_a_parameter_that_is_refused_is_left_out_from_then_on(
     parameter: str, caplog: pytest.LogCaptureFixture

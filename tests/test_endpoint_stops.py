@@ -69,12 +69,13 @@ def test_a_server_that_always_fails_fails_each_call_after_five_tries(cli: Cli) -
         done = cli("run", path, *asking(server.url, wait="0.001"), "--json")
         assert server.tries == [5] * len(server.tries)
         assert len(server.tries) >= 4
-    assert done.code == ExitCode.OK
+    assert done.code == ExitCode.FAILED
+    assert done.record["failed"] == 4
     store = SqlStore.open(cli.db)
     run = latest_run(store.database).id
     for unit in list_units(store.database, run):
         assert unit.result is not None
-        assert unit.result.answer is None
+        assert unit.result.stopped.startswith("failed: openai:m failed 5 times, at last with: ")
         assert list(unit_graph(store.database, run, unit.problem.id).thoughts.values())[1:] == []
         calls = unit_model_calls(store.database, run, unit.problem.id)
         assert all("failed 5 times" in (call.error or "") for call in calls)

@@ -229,7 +229,7 @@ async def test_a_failed_evaluation_is_recorded_with_its_reason_and_never_wins(
 
 def chooses_by_scores(scheme: str) -> bool:
     """Return whether a scheme cannot do without scores."""
-    return "scores" in schemes()[scheme].needs(runnable(scheme, defaults(scheme)))
+    return bool({"scores", "step_scores"} & schemes()[scheme].needs(runnable(scheme, defaults(scheme))))
 
 
 class Flaky(ScriptedModel):

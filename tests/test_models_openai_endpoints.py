@@ -254,3 +254,14 @@ async def test_vllm_stops_what_is_cancelled(vllm_policy_url: str, how: str) -> N
     print(f"idle {seconds:.2f} s after {how}, {written:.0f} tokens written meanwhile")
     assert written < 12 * 8 * 240 / 4  # a few steps of all at most: not the rest of the answers
     await model.aclose()
+
+
+async def test_whether_a_server_is_there_is_found_out_without_a_request(
+    http_server: Start, connect: Connect
+) -> None:
+    there, gone = await http_server(), await http_server()
+    await gone.stop()
+    await connect(gone, there).reach()
+    assert there.asked == []
+    with pytest.raises(ModelUnavailableError, match=r"cannot be reached .*, tried once; start the server"):
+        await connect(gone).reach()

@@ -179,6 +179,7 @@ def test_an_outcome_verifier_has_nothing_to_aggregate() -> None:
     assert make_strategy("best_of_n", {"by": "orm", "aggregation": "last"}) == best_of_n(by="orm")
     needs = get_scheme("best_of_n").needs
     assert "scores" in needs({"prompting": "plain", "select": "weighted"})
+    assert "step_scores" in needs({"prompting": "plain", "select": "best", "by": "prm"})
     assert needs({"prompting": "plain", "select": "majority"}) == set()
 
 
@@ -563,7 +564,7 @@ def test_a_workflow_needs_what_its_stages_and_its_solver_need() -> None:
     values = {p.name: p.default for p in scheme.parameters}
     assert scheme.needs(values) == {"plan", "critique", "aggregate", "refine"}
     bare = scheme.needs(values | {"plan": False, "check": False, "solver": "beam"})
-    assert bare == {"scores", "aggregate", "refine"}
+    assert bare == {"step_scores", "aggregate", "refine"}
     with pytest.raises(UnknownNameError, match="did you mean 'cot'"):
         make_strategy("agent_workflow", {"solver": "cott"})
 

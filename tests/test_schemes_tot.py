@@ -118,7 +118,7 @@ def test_tot_goes_by_the_teams_scores_where_it_is_told_to() -> None:
 def test_what_tot_needs_follows_from_what_it_asks() -> None:
     needs = get_scheme("tot_bfs").needs
     assert needs({"generate": "propose", "evaluate": "value"}) == {"propose", "value"}
-    assert needs({"generate": "sample", "evaluate": "scores"}) == {"scores"}
+    assert needs({"generate": "sample", "evaluate": "scores"}) == {"step_scores"}
     assert needs({"generate": "sample", "evaluate": "vote"}) == {"vote"}
     for name in ("tot_bfs", "tot_dfs"):
         assert dict(get_scheme(name).raw) == {"generate": "sample", "evaluate": "scores"}

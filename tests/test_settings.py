@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from searches import HashVerifier, scripted_steps
+from searches import HashVerifier, runnable, scripted_steps
 
 from thoughtgraph import solve
-from thoughtgraph.agents.models.scripted import ScriptedModel
+from thoughtgraph.agents.models.scripted import ScriptedModel, ScriptedScorer
 from thoughtgraph.graph.errors import UserError
 from thoughtgraph.graph.records import Budget
 from thoughtgraph.storage.read import list_units, unit_graph
@@ -111,6 +111,40 @@ def test_nonsense_is_refused_in_one_line(options: dict[str, Any], tmp_path: Path
 def test_a_question_is_text(question: Any) -> None:
     with pytest.raises(UserError, match="is not text"):
         solve(question)
+
+
+OUTCOMES = ScriptedScorer(lambda trace: [0.5] * len(trace.steps), name="outcomes", kind="outcome")
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    ["beam", "dvts", "tot_bfs", "mcts_x1", "particle_filter", "rest_mcts", "stepwise_bon", "q_star"],
+)
+async def test_a_scorer_of_solutions_is_no_scorer_of_steps(scheme: str) -> None:
+    store, items = SqlStore.open(":memory:"), [Item(load_task("text").problem("how many?"))]
+    own = Replacements(model=ScriptedModel(scripted_steps), scorer=OUTCOMES)
+    raw = replace(SETTINGS, scheme=scheme, params=runnable(scheme, {}))
+    with pytest.raises(
+        UserError, match="needs scores of steps, and outcomes scores finished solutions only; give"
+    ) as no:
+        await start(store, raw, items, own=own)
+    assert "\n" not in str(no.value)
+    assert "--scorer" in str(no.value)
+    await start(store, raw, items, own=replace(own, scorer=ScriptedScorer(lambda t: [0.5] * len(t.steps))))
+    await start(
+        store, raw, items, own=replace(own, verifiers=(HashVerifier(),))
+    )  # somebody else scores steps
+    store.close()
+
+
+async def test_a_scorer_of_solutions_chooses_among_solutions() -> None:
+    store, items = SqlStore.open(":memory:"), [Item(load_task("text").problem("how many?"))]
+    own = Replacements(model=ScriptedModel(scripted_steps), scorer=OUTCOMES)
+    for scheme in ("best_of_n", "weighted_vote", "mcts"):
+        await start(store, replace(SETTINGS, scheme=scheme), items, own=own)
+    with pytest.raises(UserError, match="scores finished solutions only"):
+        await start(store, replace(SETTINGS, scheme="best_of_n", params={"by": "prm"}), items, own=own)
+    store.close()
 
 
 def test_a_role_that_no_agent_of_the_scheme_plays_is_refused() -> None:

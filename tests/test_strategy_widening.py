@@ -65,7 +65,7 @@ def test_max_expansions_bounds_widening() -> None:
 
 def test_heating_raises_the_temperature_of_each_further_expansion() -> None:
     asked = requests(4, max_expansions=9, widening=2.0, temperature=1.0, heating=0.5)
-    assert [r.temperature for r in asked] == [1.0, 1.5, 2.0, 2.5]
+    assert [r.temperature for r in asked] == [1.0, 1.5, 2.0, 2.0]
 
 
 def test_heating_needs_a_temperature() -> None:

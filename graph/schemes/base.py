@@ -46,6 +46,11 @@ def scores(values: Values) -> frozenset[str]:
     return frozenset({"scores"})
 
 
+def step_scores(values: Values) -> frozenset[str]:
+    """Return the need of a verifier that scores unfinished thoughts: a search that compares them is blind without."""
+    return frozenset({"step_scores"})
+
+
 @dataclass(frozen=True, slots=True)
 class Scheme:
     """A named composition and its row of the Blueprint's table."""
@@ -70,7 +75,7 @@ class Scheme:
     build: Build = field(repr=False)
     parameters: tuple[Parameter, ...] = ()
     needs: Needs = field(default=nothing, repr=False)
-    """Names of what it needs of a team: `scores` (a verifier of steps or outcomes), an action (`agents.actions`), `agent:NAME`."""
+    """Names of what it needs of a team: `scores` (a verifier of steps or outcomes), `step_scores` (of steps), an action (`agents.actions`), `agent:NAME`."""
     raw: Mapping[str, Value] = field(default_factory=dict[str, Value])
     """Parameters for models that only continue text, where they differ from the defaults; filled in where the user set nothing."""
     fill: Mapping[str, Value] = field(default_factory=dict[str, Value])

@@ -9,7 +9,7 @@ from ..errors import UserError
 from ..records import Operator
 from ..strategies.base import Strategy
 from ..strategies.beam import beam
-from .base import Scheme, scores
+from .base import Scheme, step_scores
 from .common import ENDLESS, MERGE_STATES, aggregation, samples, select, stop_score, temperature, whole
 from .parameters import Parameter
 
@@ -62,7 +62,7 @@ _BEAM = Scheme(
     paper="arXiv 2408.03314",
     build=lambda values, seed: build_beam(values, "beam"),
     parameters=beam_parameters(),
-    needs=scores,
+    needs=step_scores,
     fill=FILL,
 )
 

@@ -13,7 +13,9 @@ _OPERATORS = (Operator.GENERATE, Operator.SELECT, Operator.EVALUATE, Operator.PR
 
 def _scored(values: Values) -> frozenset[str]:
     """Return the needs of a choice by scores; a majority has none."""
-    return prompted(values) if values.get("select") == "majority" else prompted(values) | {"scores"}
+    if values.get("select") == "majority":
+        return prompted(values)
+    return prompted(values) | {"step_scores" if values.get("by") == "prm" else "scores"}
 
 
 _COT = Scheme(

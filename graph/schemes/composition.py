@@ -49,6 +49,7 @@ BODY = tuple(name for name in SEARCH.settings if name != "name")
 """Fields of a composition that are parts of its search."""
 
 _PRESET = ("name", "base", "params", "fill", "raw", *COLUMNS)
+_SCORES = ("scores", "step_scores")
 _COMPOSITION = ("name", *BODY, "parameters", "needs", "fill", "raw", *COLUMNS)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 _PLACE = re.compile(r"\$\{(\w+)\}")
@@ -189,7 +190,7 @@ def _composed(name: str, data: Mapping[str, Any], reader: Reader) -> Scheme:
         "structure": "tree",
         "step": "thought",
         "operators": _operators(search, made),
-        "models": ("policy", "step verifier") if "scores" in declared else ("policy",),
+        "models": ("policy", "step verifier") if declared & set(_SCORES) else ("policy",),
         "supervision": "none",
         "paper": "none",
         **_selector_row(search, made),
@@ -264,8 +265,8 @@ def _value(parameter: Parameter, given: object, at: str, reader: Reader) -> Valu
 def _needs(given: object, reader: Reader) -> frozenset[str]:
     needs = reader.read(Setting(tuple[str, ...]), given, "needs")
     for need in needs:
-        if need != "scores" and not re.fullmatch(r"agent:[\w.-]+", need) and need not in ACTIONS:
-            raise UnknownNameError(f"need in {reader.source}", need, ("scores", "agent:NAME", *ACTIONS))
+        if need not in (*_SCORES, *ACTIONS) and not re.fullmatch(r"agent:[\w.-]+", need):
+            raise UnknownNameError(f"need in {reader.source}", need, (*_SCORES, "agent:NAME", *ACTIONS))
     return frozenset(needs)
 
 

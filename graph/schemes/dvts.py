@@ -27,7 +27,7 @@ from ..strategies.rounds import OVER, Level, Round, Rounds
 from ..strategies.search import TreeSearch
 from ..strategies.tree import ROOT, TERMINAL
 from ..strategies.voting import finalizer
-from .base import Scheme, scores
+from .base import Scheme, step_scores
 from .beam import FILL, MAX_STEPS, REPEATS
 from .common import MERGE_STATES, aggregation, samples, select, stop_score, temperature
 
@@ -123,7 +123,7 @@ _DVTS = Scheme(
         stop_score(None),
         MERGE_STATES,
     ),
-    needs=scores,
+    needs=step_scores,
     fill=FILL,
 )
 

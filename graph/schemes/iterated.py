@@ -35,7 +35,11 @@ WIDENING = Parameter(
     optional=True,
 )
 HEATING = Parameter(
-    "heating", "float", 0.0, "added to the temperature at each further expansion of a thought", minimum=0.0
+    "heating",
+    "float",
+    0.0,
+    "added to the temperature at each further expansion of a thought, up to 2",
+    minimum=0.0,
 )
 
 

@@ -86,7 +86,7 @@ def _build(values: Mapping[str, Any], seed: int) -> Strategy[Any]:
 
 
 def _needs(values: Mapping[str, Any]) -> frozenset[str]:
-    judges = {"value" if values["evaluate"] == "value" else "scores"}
+    judges = {"value" if values["evaluate"] == "value" else "step_scores"}
     return frozenset(judges | ({"reflect"} if values["reflections"] else set[str]()))
 
 

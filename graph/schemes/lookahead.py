@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..records import Operator
-from .base import Scheme, scores
+from .base import Scheme, step_scores
 from .beam import FILL, beam_parameters, build_beam
 from .common import whole
 
@@ -22,7 +22,7 @@ _LOOKAHEAD = Scheme(
     parameters=beam_parameters(
         whole("lookahead", 3, "k: greedy steps beyond a candidate; 0 is beam search", minimum=0)
     ),
-    needs=scores,
+    needs=step_scores,
     fill=FILL,
 )
 

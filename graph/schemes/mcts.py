@@ -71,7 +71,7 @@ _MCTS = Scheme(
             "heating",
             "float",
             0.0,
-            "added to the temperature at each further expansion of a thought",
+            "added to the temperature at each further expansion of a thought, up to 2",
             minimum=0.0,
         ),
         stop_score(1.0),

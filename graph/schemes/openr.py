@@ -24,7 +24,7 @@ from ..strategies.mcts import Descent
 from ..strategies.paths import Paths
 from ..strategies.search import TreeSearch
 from ..strategies.voting import finalizer
-from .base import Scheme, scores
+from .base import Scheme, step_scores
 from .common import MERGE_STATES, aggregation, samples, select, stop_score, temperature, whole
 from .iterated import AGAIN, HEATING, OPERATORS, PATIENCE, WIDENING, fill, sampler
 from .parameters import Parameter
@@ -56,7 +56,7 @@ _OPENR = Scheme(
     supervision="step labels from rollouts",
     paper="arXiv 2410.09671",
     build=_build,
-    needs=scores,
+    needs=step_scores,
     fill=fill("paths"),
     parameters=(
         whole("paths", 16, "iterations, each a complete path"),

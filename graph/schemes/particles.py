@@ -12,7 +12,7 @@ from ..strategies.evaluation import Stop
 from ..strategies.expansion import Sampler
 from ..strategies.particles import Particles, Survivors
 from ..strategies.search import TreeSearch
-from .base import Scheme, scores
+from .base import Scheme, step_scores
 from .common import ENDLESS, aggregation, samples, select, stop_score, temperature, whole
 from .parameters import Parameter
 
@@ -82,7 +82,7 @@ _FILTER = Scheme(
     paper="arXiv 2502.01618",
     build=_filter,
     parameters=(_N, *_COMMON),
-    needs=scores,
+    needs=step_scores,
 )
 
 _GIBBS = Scheme(
@@ -103,7 +103,7 @@ _GIBBS = Scheme(
         whole("references", 1, "particles retained from one time to the next"),
         *_COMMON,
     ),
-    needs=scores,
+    needs=step_scores,
     fill={"iterations": ENDLESS},
 )
 

@@ -10,7 +10,7 @@ from ..strategies.a_star import BestFirst, Front, HighestF
 from ..strategies.evaluation import Stop
 from ..strategies.expansion import Sampler
 from ..strategies.search import TreeSearch
-from .base import Scheme, Values, scores
+from .base import Scheme, Values, step_scores
 from .beam import FILL, REPEATS
 from .common import ENDLESS, MERGE_STATES, choice, samples, stop_score, temperature, whole
 from .parameters import Parameter
@@ -57,7 +57,7 @@ _Q_STAR = Scheme(
         stop_score(None),
         MERGE_STATES,
     ),
-    needs=scores,
+    needs=step_scores,
     fill={**FILL, "trajectories": ENDLESS},
 )
 

@@ -50,7 +50,7 @@ def _build(values: Mapping[str, Any], seed: int) -> Strategy[Any]:
 
 
 def _needs(values: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset({"scores", "critique"} if values["reflect"] else {"scores"})
+    return frozenset({"step_scores", "critique"} if values["reflect"] else {"step_scores"})
 
 
 _REST_MCTS = Scheme(

@@ -27,7 +27,7 @@ from ..strategies.mcts import Descent
 from ..strategies.paths import Onwards, Paths
 from ..strategies.search import TreeSearch
 from ..strategies.voting import finalizer
-from .base import Scheme, scores
+from .base import Scheme, Values, scores, step_scores
 from .common import MERGE_STATES, samples, select, stop_score, temperature, whole
 from .iterated import AGAIN, HEATING, OPERATORS, PATIENCE, WIDENING, fill, sampler
 from .parameters import Parameter
@@ -53,6 +53,11 @@ def _build(values: Mapping[str, Any], seed: int) -> Strategy[Any]:
     )
 
 
+def _needs(values: Values) -> frozenset[str]:
+    """Return the needs: where unfinished thoughts have no value of their own, the scores of finished ones will do."""
+    return step_scores(values) if values["initialise"] else scores(values)
+
+
 _RSTAR_MATH = Scheme(
     name="rstar_math",
     family="Monte-Carlo tree search",
@@ -65,7 +70,7 @@ _RSTAR_MATH = Scheme(
     supervision="preference pairs of steps from search",
     paper="arXiv 2501.04519",
     build=_build,
-    needs=scores,
+    needs=_needs,
     fill=fill("iterations"),
     parameters=(
         whole("iterations", 12, "paths"),

@@ -17,7 +17,7 @@ from ..strategies.plan import Kept, Line, Lines, Plan, Stage, merit
 from ..strategies.search import TreeSearch
 from ..strategies.tree import REFUTED, ROOT, TERMINAL
 from ..strategies.voting import finalizer
-from .base import Scheme, Values, scores
+from .base import Scheme, Values, step_scores
 from .common import ENDLESS, samples, select, stop_score, temperature, whole
 
 
@@ -81,7 +81,7 @@ SCHEMES = (
             temperature(None),
             stop_score(None),
         ),
-        needs=scores,
+        needs=step_scores,
         fill={"chains": ENDLESS},
         serial="a step waits for the choice before it, and its N samples are one call; chains > 1 overlap",
     ),

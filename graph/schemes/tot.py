@@ -88,7 +88,8 @@ def _tot_dfs(values: Values, seed: int) -> TreeSearch[Trail]:
 
 
 def _needs(values: Values) -> frozenset[str]:
-    return frozenset({values["evaluate"]} | ({"propose"} if values["generate"] == "propose" else set[str]()))
+    judges = {"step_scores" if values["evaluate"] == "scores" else values["evaluate"]}
+    return frozenset(judges | ({"propose"} if values["generate"] == "propose" else set[str]()))
 
 
 _GENERATE = (

@@ -31,7 +31,7 @@ from ..strategies.rollouts import RollOut
 from ..strategies.search import TreeSearch
 from ..strategies.tree import REFUTED, ROOT
 from ..strategies.voting import BestSolution
-from .base import Scheme, scores
+from .base import Scheme, Values, scores, step_scores
 from .common import MERGE_STATES, samples, stop_score, temperature, whole
 from .iterated import AGAIN, HEATING, OPERATORS, PATIENCE, WIDENING, fill, sampler
 from .parameters import Parameter
@@ -80,6 +80,11 @@ def _build(values: Mapping[str, Any], seed: int) -> Strategy[Any]:
     )
 
 
+def _needs(values: Values) -> frozenset[str]:
+    """Return the needs: with simulations the scores of their ends will do."""
+    return scores(values) if values["simulations"] else step_scores(values)
+
+
 _X1 = Scheme(
     name="mcts_x1",
     family="Monte-Carlo tree search",
@@ -92,7 +97,7 @@ _X1 = Scheme(
     supervision="values from search with simulations",
     paper="arXiv 2501.11223",
     build=_build,
-    needs=scores,
+    needs=_needs,
     fill=fill("iterations"),
     parameters=(
         samples("branching", 2, "M: samples an expansion"),

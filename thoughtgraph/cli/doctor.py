@@ -63,22 +63,28 @@ def doctor(
 
     Exit code 1 if there is a problem.
     """
-    findings: list[Finding] = []
-
-    def show(finding: Finding) -> None:
-        findings.append(finding)
-        if not as_json:
-            print(f"{finding.status:<8} {finding.name:<13} {line(finding.detail)}", flush=True)
-
     spec = model or named
     with only_data(as_json) as emit:
-        for finding in _installation(spec.startswith(("builtin:", "hf:")), db):
-            show(finding)
-        asyncio.run(_examined(spec, base_url or [], _scoring(scorer, spec), show))
+        findings = _found(spec, base_url or [], _scoring(scorer, spec), db, shown=not as_json)
         healthy = all(finding.status != "problem" for finding in findings)
         if as_json:
             emit({"ok": healthy, "checks": [asdict(finding) for finding in findings]})
     return ExitCode.OK if healthy else ExitCode.FAILED
+
+
+def _found(spec: str, urls: list[str], scorer: str | None, db: str | None, *, shown: bool) -> list[Finding]:
+    """Return what all checks find; where it is to be shown, each as soon as it is found."""
+    findings: list[Finding] = []
+
+    def note(finding: Finding) -> None:
+        findings.append(finding)
+        if shown:
+            print(f"{finding.status:<8} {finding.name:<13} {line(finding.detail)}", flush=True)
+
+    for finding in _installation(spec.startswith(("builtin:", "hf:")), db):
+        note(finding)
+    asyncio.run(_examined(spec, urls, scorer, note))
+    return findings
 
 
 def _scoring(scorer: str, model: str) -> str | None:

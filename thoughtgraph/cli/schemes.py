@@ -261,6 +261,8 @@ def _supply(need: str) -> str:
     role, _, agent = need.partition(":")
     if need == "scores":
         return "scores of steps or solutions (--scorer MODEL, or --scorer judge; a task that checks answers has them)"
+    if need == "step_scores":
+        return "scores of steps (a --scorer MODEL that scores them, or --scorer judge; a task that checks answers checks them)"
     if role == "agent":
         return f"the model {agent!r} (--agent {agent}=MODEL)"
     if need == "discriminate":

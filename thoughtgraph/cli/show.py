@@ -91,7 +91,8 @@ def _draw(store: SqlStore, spec: RunSpec, unit: UnitSummary, form: Format, limit
 
     graph = read_graph(store, spec.id, unit.problem.id)
     if form == "json":
-        print(json.dumps(graph.to_json(), allow_nan=False))
+        reasoning = _reasoning(store, spec.id, unit.problem.id)
+        print(json.dumps(graph.to_json() | {"reasoning": reasoning}, allow_nan=False))
     elif form == "mermaid":
         print(graph.to_mermaid(limit))
     else:
@@ -99,6 +100,20 @@ def _draw(store: SqlStore, spec: RunSpec, unit: UnitSummary, form: Format, limit
         _print_tree(graph, limit)
         if note := failure_note(store, spec.id, unit.problem.id):
             print(note)
+
+
+def _reasoning(store: SqlStore, run: str, problem: str) -> dict[str, list[str | None]]:
+    """Return what models thought before they answered, by model call: one text a sample in their order, None of one that told no thoughts."""
+    from ..agents.models.codec import generation_from_json
+    from ..storage.read import unit_model_calls
+
+    found: dict[str, list[str | None]] = {}
+    for call in unit_model_calls(store.database, run, problem):
+        if call.kind == "generate" and call.error is None:
+            told = [sample.reasoning for sample in generation_from_json(call.response).samples]
+            if any(told):
+                found[call.id] = told
+    return found
 
 
 def _print_tree(graph: ReasoningGraph, limit: int) -> None:

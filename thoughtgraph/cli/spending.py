@@ -31,13 +31,15 @@ def budget_note(store: SqlStore, run: str) -> str:
 
 def failure_note(store: SqlStore, run: str, problem: str) -> str:
     """Return how many requests of a search came to nothing because they failed, and why the last did; "" where none did."""
-    from ..storage.read import unit_failures
+    from ..storage.read import read_unit, unit_failures
 
     errors = unit_failures(store.database, run, problem)
     if not errors:
         return ""
     requests = "1 request" if len(errors) == 1 else f"{len(errors)} requests"
-    return line(f"{requests} failed, the search went on without; the last: {errors[-1]}")
+    result = read_unit(store.database, run, problem).result
+    went_on = "" if result and result.status == "failed" else ", the search went on without"
+    return line(f"{requests} failed{went_on}; the last: {errors[-1]}")
 
 
 def no_room(stopped: str, usage: Usage) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from ....graph.errors import ModelError
-from ..base import Generation, GenerationCall, LanguageModel, Message, Sample, Sampling
+from ..base import Generation, GenerationCall, LanguageModel, Message, Sample, Sampling, ScoringModel
 from ..scheduler import Scheduler
 
 T = TypeVar("T")
@@ -120,6 +120,17 @@ async def in_time(name: str, work: Awaitable[T]) -> T:
         return await asyncio.wait_for(work, CALL_S)
     except TimeoutError:
         raise ModelError(f"{name} did not answer within {CALL_S:g} s") from None
+
+
+async def reached(model: LanguageModel | ScoringModel) -> None:
+    """Have a model that can tell without a call say whether its server is there: a call would try again and again.
+
+    Raises:
+        ModelUnavailableError: if it is not.
+    """
+    tell: Callable[[], Awaitable[None]] | None = getattr(model, "reach", None)
+    if tell is not None:
+        await tell()
 
 
 def said(sample: Sample) -> str:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from ....graph.errors import ModelError
 from ..base import LanguageModel
 from . import draws, reports, speed, steps
-from .asking import Asker, Finding, Status, in_time, quoted
+from .asking import Asker, Finding, Status, in_time, quoted, reached
 
 Check = Callable[[Asker], Awaitable[Finding]]
 
@@ -64,6 +64,7 @@ async def _reached(asker: Asker) -> Finding:
     """Return whether the model answers, and if it lacks a chat template, what to do about it."""
     model = asker.model
     try:
+        await reached(model)
         answer = await asker.first()
     except ModelError as error:
         if "template" in str(error):

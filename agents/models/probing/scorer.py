@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from ....graph.errors import ModelError
 from ..base import ScoringModel, Trace, score_kind
 from ..scheduler import Scheduler
-from .asking import PUZZLE, Finding, in_time
+from .asking import PUZZLE, Finding, in_time, reached
 
 RIGHT = ("10 - 4 = 6 (left: 5 6 6)", "5 * 6 = 30 (left: 6 30)")
 WRONG = "10 * 6 = 60 (left: 4 5 60)"
@@ -29,6 +29,7 @@ async def probe_scorer(scorer: ScoringModel) -> AsyncIterator[Finding]:
         return await in_time(scorer.name, scheduler.score(scorer, Trace(PUZZLE, tuple(steps), newest)))
 
     try:
+        await reached(scorer)
         scores = await score(RIGHT)
         yield _told(scorer, scores, await score((WRONG,)))
         yield _newest(scores, await score(RIGHT, newest=True))

@@ -93,10 +93,13 @@ class Attempts:
         total = self._faults.total()
         times = "once" if total == 1 else f"{total} times"
         if fault.kind == "unreachable":
-            return ModelUnavailableError(
-                f"{self._name}: {fault}, {times}; start the server or check --base-url"
-            )
+            return unreachable(self._name, fault, times)
         return ModelError(f"{self._name} failed {times}, at last with: {fault}; resume to try again")
+
+
+def unreachable(name: str, fault: Fault, times: str = "tried once") -> ModelUnavailableError:
+    """Return the error of a model whose servers take no connection."""
+    return ModelUnavailableError(f"{name}: {fault}, {times}; start the server or check --base-url")
 
 
 _REMEDIES = {

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from ..base import GenerationCall
 from ..text import prompt_token_bound
-from .attempts import Asked, Attempts, Patience
+from .attempts import Asked, Attempts, Patience, unreachable
 from .endpoints import Endpoint, Endpoints, EndpointStatistics
 from .faults import Fault
 from .request import Dialect
@@ -67,6 +67,16 @@ class Client:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._transport.aclose()
+
+    async def reach(self) -> None:
+        """Find out without a request, and without trying again, whether a server is there.
+
+        Raises:
+            ModelUnavailableError: if none is.
+        """
+        faults = await asyncio.gather(*(endpoint.unreachable() for endpoint in self._endpoints))
+        if all(faults) and faults[0] is not None:
+            raise unreachable(self._name, faults[0]) from faults[0]
 
     async def context(self) -> int | None:
         """Return the smallest context in tokens that a server tells for the model; None if none does."""
@@ -142,16 +152,18 @@ class Client:
 
     async def _ask_once(self, endpoint: Endpoint, call: GenerationCall) -> Reply | None:
         """Make one request; None if this server could not take it after all."""
-        limit = call.sampling.max_tokens
+        limit = self._dialect.limit(call)
         while True:
             sent = self._dialect.write(call, limit)
             try:
                 body = await endpoint.post(self._dialect.path, sent, _most_bytes(call))
                 return None if body is None else self._read(endpoint, body, call)
             except Fault as fault:
-                if fault.kind == "context" and 0 < fault.room < limit:
-                    limit = fault.room
-                    continue
+                if fault.kind == "context":
+                    self._dialect.measure(call, fault)
+                    if 0 < fault.room < limit:
+                        limit = fault.room
+                        continue
                 if fault.kind in ("refused", "garbled") and self._dialect.learn(self._name, fault, sent):
                     continue
                 if fault.kind == "not_found":

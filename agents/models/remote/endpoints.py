@@ -53,6 +53,10 @@ class _ClosedError(Exception):
     """The limiter closed before a request was sent."""
 
 
+class _ConnectedError(Exception):
+    """A connection is there, and nothing is to be sent over it."""
+
+
 class Endpoint:
     """One server, within one event loop.
 
@@ -133,6 +137,20 @@ class Endpoint:
         except Fault:
             return None
         return response.body if response.status // 100 == 2 else None
+
+    async def unreachable(self) -> Fault | None:
+        """Return why no connection comes about, tried once; None if one does. Nothing is sent."""
+
+        def depart() -> None:
+            raise _ConnectedError
+
+        try:
+            await self._transport.request(self.target, "GET", "/models", b"", 0, depart)
+        except _ConnectedError:
+            return None
+        except Fault as fault:
+            return fault if fault.kind == "unreachable" else None
+        return None
 
     def _count(self) -> None:
         self.requests += 1

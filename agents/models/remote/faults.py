@@ -131,16 +131,25 @@ class Fault(Exception):
         after: seconds that the server wants us to wait, None if it named no time.
         told: everything the server said, for those who look for a parameter's name in it.
         room: of the kind `context`: tokens that an answer may have at most, as far as the server tells; 0 or less if none, or if it tells nothing.
+        context: tokens that prompt and answer may have together, where the server tells the prompt's too (`context - room`); else 0.
     """
 
     def __init__(
-        self, kind: Kind, message: str, *, after: float | None = None, told: str = "", room: int = 0
+        self,
+        kind: Kind,
+        message: str,
+        *,
+        after: float | None = None,
+        told: str = "",
+        room: int = 0,
+        context: int = 0,
     ) -> None:
         super().__init__(message)
         self.kind: Kind = kind
         self.after = after
         self.told = told
         self.room = room
+        self.context = context
 
     @property
     def action(self) -> Action:
@@ -229,4 +238,5 @@ def _told_fault(kind: Kind, text: str, told: str, after: float | None = None) ->
     if context is None or prompt is None:
         return Fault(kind, text, after=after, told=told, room=int(context[1]) if context else 0)
     text = f"the prompt has {prompt[1]} tokens, the context {context[1]} ({text})"
-    return Fault(kind, text, after=after, told=told, room=int(context[1]) - int(prompt[1]))
+    most = int(context[1])
+    return Fault(kind, text, after=after, told=told, room=most - int(prompt[1]), context=most)

@@ -23,7 +23,7 @@ from .client import Client, ClientSettings
 from .endpoints import EndpointStatistics
 from .limiter import START
 from .request import Dialect
-from .target import read_target
+from .target import Target, read_target
 
 T = TypeVar("T")
 
@@ -33,7 +33,8 @@ OPENAI_URL = "https://api.openai.com/v1"
 class OpenAIModel:
     """A chat or text-completion endpoint as a `LanguageModel`.
 
-    At temperature 0 one sample is asked for, and stands for all `n`. An answer is cut to what the context has left. A server that ignores `n` is asked once a sample; one that rejects `logprobs`, `seed` or `return_token_ids` is asked without (each remembered and
+    At temperature 0 one sample is asked for, and stands for all `n`. An answer is cut to what the context has left; once a server told its context, before it is
+    asked, if more tokens are wanted than that. A server that ignores `n` is asked once a sample; one that rejects `logprobs`, `seed` or `return_token_ids` is asked without (each remembered and
     logged once): the record then has None for them. Where the server's own end and a stop string cannot be told apart, `finish` is `stop` if the call had
     stop strings. A sample with a log-probability that is not a number has `logprobs` None.
 
@@ -88,11 +89,11 @@ class OpenAIModel:
         served_as: str | Iterable[str] = (),
         version: str | None = None,
     ) -> None:
-        urls = _texts(base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL)
-        targets = tuple(read_target(url) for url in dict.fromkeys(urls))
+        targets = _targets(base_url)
         ours = any(target.host == "api.openai.com" for target in targets)
         self._name = f"openai:{model}" + (f"@{version}" if version else "")
         self._price = price or Price()
+        self._reasons = bool(reasons) and not completions
         self._settings = ClientSettings(
             targets,
             key=_read_key(model, api_key_env, needed=ours),
@@ -103,20 +104,15 @@ class OpenAIModel:
             max_wait=max_wait,
             served_as=_texts(served_as),
         )
-        asked = {
-            "logprobs": logprobs,
-            "seed": send_seed,
-            "return_token_ids": not ours if token_ids is None else token_ids,
-        }
+        ids = not ours if token_ids is None else token_ids
         self._dialect = Dialect(
             model,
             completions,
             continues=not ours if continue_final is None else continue_final,
             limit_key="max_completion_tokens" if ours and not completions else "max_tokens",
             thinking=None if ours else reasons,
-            without={key for key, wanted in asked.items() if not wanted},
+            without=_unwanted(logprobs=logprobs, seed=send_seed, return_token_ids=ids),
         )
-        self._reasons = bool(reasons) and not completions
         self._open: tuple[asyncio.AbstractEventLoop, Client] | None = None
         self._running: set[asyncio.Task[Generation]] = set()
 
@@ -158,6 +154,10 @@ class OpenAIModel:
     def statistics(self) -> tuple[EndpointStatistics, ...]:
         """What each server does at this moment and has done so far; empty before the first call in this event loop."""
         return self._open[1].statistics if self._open else ()
+
+    async def reach(self) -> None:
+        """Find out without a call whether a server is there; raises ModelUnavailableError at once if none is."""
+        await self._connected().reach()
 
     async def context(self) -> int | None:
         """Return how many tokens prompt and answer may have together; None where the servers do not tell."""
@@ -250,6 +250,17 @@ class OpenAIModel:
         if self._open is None or self._open[0] is not loop:
             self._open = loop, Client(self._name, self._dialect, self._settings)
         return self._open[1]
+
+
+def _targets(base_url: str | Iterable[str] | None) -> tuple[Target, ...]:
+    """Return the servers, each once: those given, else that of the environment, else OpenAI's."""
+    urls = _texts(base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL)
+    return tuple(read_target(url) for url in dict.fromkeys(urls))
+
+
+def _unwanted(**wanted: bool) -> set[str]:
+    """Return the names of what is not wanted."""
+    return {name for name, wants in wanted.items() if not wants}
 
 
 def _texts(value: str | Iterable[str]) -> tuple[str, ...]:

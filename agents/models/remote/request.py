@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ import orjson
 
 from ....graph.ids import derive_seed
 from ..base import GenerationCall
-from ..text import clean, continues_assistant
+from ..text import clean, continues_assistant, prompt_token_bound
 from .faults import Fault
 
 _log = logging.getLogger(__name__)
@@ -41,6 +42,10 @@ class Dialect:
     """Optional parameters that are not sent."""
     lone_choices: int = 0
     """Replies in a row that had one choice where several were asked for."""
+    context: int = 0
+    """Tokens that prompt and answer may have together, as a refusal told; 0 while none did."""
+    density: float = 0.0
+    """Most tokens that a refused prompt had, as a share of its `prompt_token_bound`."""
 
     @property
     def one_by_one(self) -> bool:
@@ -51,6 +56,24 @@ class Dialect:
         """Learn from the number of choices in a reply."""
         if asked > 1:
             self.lone_choices = self.lone_choices + 1 if got == 1 else 0
+
+    def measure(self, call: GenerationCall, fault: Fault) -> None:
+        """Learn from a refusal of the kind `context`."""
+        if fault.context:
+            self.context = fault.context
+            prompt = (fault.context - fault.room) / prompt_token_bound(call.prompt)
+            self.density = max(self.density, prompt)
+
+    def limit(self, call: GenerationCall) -> int:
+        """Return how many tokens to ask for: as many as the call wants, unless no prompt would leave so many.
+
+        What this prompt leaves is then reckoned from the densest one that was refused; a server that finds even that too much tells the room.
+        """
+        wanted = call.sampling.max_tokens
+        if not 0 < self.context <= wanted:
+            return wanted
+        left = self.context - math.ceil(self.density * prompt_token_bound(call.prompt))
+        return left if left > 0 else wanted
 
     @property
     def path(self) -> str:

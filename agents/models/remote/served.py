@@ -54,7 +54,7 @@ def read_context(body: bytes, model: str) -> int | None:
     try:
         rows = cast("dict[str, Any]", orjson.loads(body))["data"]
         told = [row.get(key) for row in rows if row["id"] == model for key in _CONTEXTS]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError):
         return None
     return next((value for value in told if isinstance(value, int) and value > 0), None)
 

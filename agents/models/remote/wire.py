@@ -66,8 +66,8 @@ def read_reply(body: bytes, call: GenerationCall) -> Reply:
     if not isinstance(choices, list) or not choices:
         raise Fault("malformed", "the reply has no choices")
     try:
-        return _read(reply, cast("list[dict[str, Any]]", choices), call)
-    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        return _read(reply, _objects(choices), call)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise Fault("malformed", f"the reply is malformed: {shorten(repr(error))}") from error
 
 
@@ -104,7 +104,22 @@ def _read(reply: Mapping[str, Any], choices: Sequence[Mapping[str, Any]], call: 
     )
 
 
+def _object(value: Any) -> Mapping[str, Any]:
+    """Return what has to be an object; raises TypeError if it is something else."""
+    if not isinstance(value, dict):
+        raise TypeError(f"not an object: {shorten(repr(value), 60)}")
+    return cast("dict[str, Any]", value)
+
+
+def _objects(values: Any) -> list[Mapping[str, Any]]:
+    """Return what has to be a list of objects; raises TypeError if it is something else."""
+    if not isinstance(values, list):
+        raise TypeError(f"not a list: {shorten(repr(values), 60)}")
+    return [_object(value) for value in cast("list[Any]", values)]
+
+
 def _fields(value: Any) -> Mapping[str, Any]:
+    """Return what should be an object, without any field if it is something else: nothing depends on it."""
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
@@ -151,7 +166,7 @@ def _said(choice: Mapping[str, Any]) -> tuple[str, str | None, bool]:
     """Return text, reasoning, and whether the model refused; no text, as of reasoning that was cut, is an empty one."""
     if "message" not in choice:
         return _text(choice["text"]), None, False
-    message: Mapping[str, Any] = choice["message"]
+    message = _object(choice["message"])
     reasoning = _text(message.get("reasoning")) or _text(message.get("reasoning_content"))
     return _text(message.get("content")), reasoning or None, bool(message.get("refusal"))
 
@@ -196,7 +211,7 @@ def _token_report(report: Any) -> tuple[tuple[str, ...] | None, Sequence[float |
         return None, None
     value = cast("dict[str, Any]", report)
     if isinstance(value.get("content"), list):
-        rows = cast("list[dict[str, Any]]", value["content"])
+        rows = _objects(value["content"])
         return tuple(clean(str(row["token"])) for row in rows), [row["logprob"] for row in rows]
     if isinstance(value.get("tokens"), list):
         return tuple(clean(str(token)) for token in value["tokens"]), value.get("token_logprobs")
@@ -210,11 +225,11 @@ def _alternatives(report: Any, most: int) -> tuple[tuple[str, float], ...] | Non
     value = cast("dict[str, Any]", report)
     told: list[tuple[str, float | None]]
     if value.get("content"):
-        rows: list[dict[str, Any]] = value["content"][0].get("top_logprobs") or []
+        rows = _objects(_objects(value["content"])[0].get("top_logprobs") or [])
         told = [(str(row["token"]), row["logprob"]) for row in rows]
     else:
-        first: list[dict[str, float | None] | None] = value.get("top_logprobs") or [None]
-        told = list((first[0] or {}).items())
+        first: Any = value.get("top_logprobs") or [None]
+        told = list(_object(first[0] or {}).items())
     finite = [(clean(token), min(0.0, float(p))) for token, p in told if p is not None and math.isfinite(p)]
     return tuple(sorted(finite, key=lambda pair: -pair[1])[:most]) or None
 

@@ -130,6 +130,10 @@ class PoolingScorer:
     def limits(self) -> Limits:
         return Limits(batch=self._batch, concurrency=self._concurrency)
 
+    async def reach(self) -> None:
+        """Find out without a call whether a server is there; raises ModelUnavailableError at once if none is."""
+        await self._connected().reach()
+
     async def aclose(self) -> None:
         """Close the connections."""
         opened, self._open = self._open, None
@@ -229,7 +233,7 @@ def read_reply(body: bytes, task: Task, count: int) -> tuple[str | None, list[Ro
         items = {int(item["index"]): item for item in reply["data"]}
         rows = [[items[i]["probs"]] if task == "classify" else items[i]["data"] for i in range(count)]
         numbers = [[[math.nan if x is None else float(x) for x in row] for row in one] for one in rows]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise Fault("malformed", f"the reply has no list of scores for each trace: {error!r}") from error
     return (None if reply.get("model") is None else str(reply["model"])), numbers
 
