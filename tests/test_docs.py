@@ -51,10 +51,24 @@ def test_the_table_holds_the_stored_figures() -> None:
 def test_the_costs_are_the_stored_figures() -> None:
     overhead = json.loads((RESULTS / "overhead.json").read_text())
     large = json.loads((RESULTS / "overhead_100k.json").read_text())
-    busy = json.loads((RESULTS / "saturation.json").read_text())["busy"]
     assert f"{overhead['ms_per_thought']:.2f} ms a thought" in README
     assert f"{large['ms_per_thought']:.2f} ms a thought" in README
-    assert f"{busy['mcts, rolling']:.0%} (mcts), {busy['best_of_n, rolling']:.0%} (best_of_n)" in README
+    for name in ("saturation", "saturation_2_workers"):
+        busy = json.loads((RESULTS / f"{name}.json").read_text())["busy"]
+        shares = (f"{busy[f'{scheme}, rolling']:.0%} ({scheme})" for scheme in ("best_of_n", "mcts", "beam"))
+        assert f"| {', '.join(shares)} |" in README
+
+
+def test_what_is_made_of_an_engine_is_what_was_stored() -> None:
+    stored = json.loads((RESULTS / "engine.json").read_text())
+    shares = (f"{row['share']:.2f} ({row['scheme']})" for row in stored["share_of_engine"])
+    assert f"| {', '.join(shares)} |" in README
+    for row in stored["beside_others"]:
+        line = (
+            f"| {row['what']} | {row['solved']} of {row['of']} | {row['tokens_per_puzzle']:,} "
+            f"| {row['solved_per_second']:.2f} | {row['solved_per_1000_tokens']:.2f} |"
+        )
+        assert line in README
 
 
 def test_the_orderings_are_those_of_the_stored_comparison() -> None:

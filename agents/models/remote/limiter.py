@@ -1,6 +1,7 @@
 """How many requests one server gets at a time: as many as it takes, found out by additive increase and multiplicative decrease.
 
-The limit starts moderate and doubles in a round trip while requests succeed. The first rejection (429) of a round trip halves it, and the number of
+The limit starts moderate and doubles in a round trip while requests succeed. A rejection (429) after a round trip of successes takes one place away: the last
+place was one too many, or it had nothing to do with how many there were. One that comes sooner halves the limit, once in a round trip, and the number of
 requests that were not rejected is remembered as the ceiling. From then on the limit closes in on the ceiling, probes slowly beyond it, and faster the
 farther it gets without a rejection: the shape of CUBIC (RFC 9438), with round trips for seconds. So it stays near what the server takes most of the
 time, and finds out when that becomes more.
@@ -38,6 +39,8 @@ class Limiter:
         self._probe = _PROBE
         self._round = 0
         """Number of times the limit was halved."""
+        self._well = 0
+        """Successes in a row, of requests sent since then."""
         self._gate = -math.inf
         self._in_flight = 0
         self._waiting: deque[asyncio.Future[int | None]] = deque()
@@ -90,20 +93,25 @@ class Limiter:
 
     def succeeded(self, ticket: int) -> None:
         """Grow the limit if the request of this ticket was sent since it last fell, and the limit is what holds others back."""
-        if ticket == self._round and self._in_flight >= self.limit:
+        if ticket != self._round:
+            return
+        self._well += 1
+        if self._in_flight >= self.limit:
             step = min(1.0, self._pace() / self._limit)
             self._limit = min(float(self._most), self._limit + step)
             if self._limit >= self._ceiling + 2:  # the server takes more than before
                 self._probe = _PROBE
 
     def rejected(self, ticket: int) -> None:
-        """Halve the limit if the request of this ticket is the first one rejected of those sent since it last fell."""
+        """Lower the limit if the request of this ticket was sent since it was last halved: by one if it is alone, else to half."""
         if ticket == self._round:
-            self._round += 1
-            if self._in_flight > self._ceiling:
-                self._probe = max(_MIN_PROBE, self._probe / 2)
-            self._ceiling = self._in_flight
-            self._limit = max(1.0, self._in_flight / 2)
+            alone, self._well = self._well >= self._limit, 0
+            self._round += not alone
+            if not alone or self._in_flight >= self.limit:
+                if self._in_flight > self._ceiling:
+                    self._probe = max(_MIN_PROBE, self._probe / 2)
+                self._ceiling = self._in_flight
+            self._limit = max(1.0, self._limit - 1 if alone else self._in_flight / 2)
         self._ceiling = max(1.0, self._ceiling - 1)
 
     def close_until(self, time: float) -> None:
