@@ -5,7 +5,8 @@ Offline, so with a chat model that answers from a list; a real one goes in the s
     from langchain_anthropic import ChatAnthropic
     model = LangChainModel(ChatAnthropic(model="claude-sonnet-4-5"), price=Price(prompt=3, completion=15))
 
-or, without writing Python, `--model langchain:anthropic:claude-sonnet-4-5`. A price lets a budget in dollars hold: `budget={"usd": 0.05}`.
+or, without writing Python, `--model 'langchain:anthropic:claude-sonnet-4-5?price=3,15'`. The price, in dollars per million prompt and completion tokens, lets a
+budget in dollars hold: `budget={"usd": 0.05}`.
 """
 
 from langchain_core.language_models.fake_chat_models import FakeListChatModel

@@ -14,6 +14,7 @@ from functools import cached_property, partial
 from typing import Any, Literal, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
+from ..agents.models.base import LanguageModel, ScoringModel, make_ready
 from ..agents.models.scheduler import Scheduler, current_scheduler
 from ..agents.team import Team
 from . import nesting
@@ -55,6 +56,8 @@ class Setup:
     wave: int = 8
     """K: requests in flight at once in one search (≥ 1)."""
     review: Review = "never"
+    models: tuple[LanguageModel | ScoringModel, ...] = ()
+    """What is made ready before a search is opened, and its clock runs."""
     complete: Callable[[str, Mapping[str, Any]], Mapping[str, Any]] = lambda scheme, params: params
     """Fills in the parameters of a scheme that runs inside a thought, as those of the run's own scheme were filled in."""
     lease_seconds: float = 60.0
@@ -169,10 +172,12 @@ class Host:
 
         Raises:
             LeaseLostError: if another worker holds the unit.
+            ModelUnavailableError: if a model cannot be made ready.
         """
         session = self.live(run, problem)
         if session is not None:
             return session
+        await make_ready(*self.setup.models)
         key, entrusted = (run, problem), lease is not None
         if lease is None:
             lease = await self._claim(run, problem)

@@ -229,13 +229,6 @@ def unit_events(database: Database, run: str, problem: str) -> list[Event]:
         return events_of(connection, run, problem)
 
 
-def unit_failures(database: Database, run: str, problem: str) -> list[str]:
-    """Return why requests of a unit, by full ids, failed, oldest first: the search went on without them."""
-    with database.reading() as connection:
-        told = events_of(connection, run, problem, TOLD)
-    return [event.detail["error"] for event in told if event.detail.get("error")]
-
-
 def unit_model_calls(database: Database, run: str, problem: str) -> list[ModelCall]:
     """Return all model calls of a unit, by full ids, failed ones included."""
     with database.reading() as connection:

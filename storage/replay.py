@@ -6,11 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from sqlalchemy import select
+
 from ..graph.ledger import Event, Recorded
 from ..graph.records import Evaluation, Outcome, Thought, Usage
 from .database import Database
 from .events import TOLD
 from .loading import evaluations_of, events_of, request_of, thoughts_of, tool_calls_of, untold_calls_of
+from .schema import ModelCallRow
 
 ASKED = "asked"
 
@@ -44,6 +47,22 @@ def told_usage(told: Iterable[Event]) -> Usage:
         for name, paid in usage.items():
             total[name] = max(total[name], paid) if name == "seconds" else total[name] + paid
     return Usage(**total)
+
+
+def paid_so_far(database: Database, run: str, problem: str) -> Usage:
+    """Return what a unit that has not ended paid, by its record (`run` and `problem` are full ids): told requests, and calls of those not told yet."""
+    m = ModelCallRow
+    calls = select(m.request, m.prompt_tokens, m.completion_tokens, m.usd)
+    with database.reading() as connection:
+        told = events_of(connection, run, problem, TOLD)
+        rows = connection.execute(calls.where(m.run == run, m.problem == problem)).all()
+    known = {event.subjects[0] for event in told}
+    untold = [
+        Usage(prompt, completion, model_calls=1, usd=usd)
+        for request, prompt, completion, usd in rows
+        if request not in known
+    ]
+    return sum(untold, told_usage(told))
 
 
 def _outcomes(

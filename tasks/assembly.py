@@ -22,7 +22,7 @@ from ..graph.schemes.parameters import Parameter, Value, read_parameters
 from ..storage.read import list_units, unit_model_calls
 from ..storage.store import SqlStore
 from .crew import Models, Replacements, build_team, load_models
-from .needs import JUDGES, ROLES, check_needs, check_roles
+from .needs import JUDGES, ROLES, check_needs, check_prices, check_roles
 from .registry import load_task
 from .settings import Settings
 
@@ -66,6 +66,8 @@ def assemble(
         domain = copy(domain)
         domain.step_tokens = settings.step_tokens
     models = load_models(settings, domain, own, lambda source: replay_model(store, source))
+    if settings.budget.usd is not None:
+        check_prices(models.every)
     if reuse is not None:
         models = models.reusing(reuse)
     chosen = Choices(settings, models)
@@ -87,6 +89,7 @@ def assemble(
         mode=settings.mode,
         wave=settings.wave,
         review=settings.review,
+        models=models.every,
         complete=chosen.params,
     )
 

@@ -26,7 +26,7 @@ from ..agents.verifier import OutcomeChecker, OutcomeScoreVerifier, RuleVerifier
 from ..graph.domain import Domain, shows_examples
 from ..graph.errors import UserError
 from ..tools.calculator import CalculatorTool
-from .needs import JUDGES, ROLES
+from .needs import JUDGES, ROLES, check_scorer
 from .settings import Settings
 
 Replay = Callable[[str], LanguageModel]
@@ -65,6 +65,12 @@ class Models:
     discriminator: LanguageModel | None
     arms: Mapping[str, LanguageModel]
 
+    @property
+    def every(self) -> tuple[LanguageModel | ScoringModel, ...]:
+        """All of them, each once."""
+        named = (self.policy, self.scorer, self.judge, self.discriminator, *self.arms.values())
+        return tuple({id(model): model for model in named if model is not None}.values())
+
     def reusing(self, reuse: Reuse) -> Models:
         """Return the same models, which answer from memory what they answered before."""
 
@@ -86,6 +92,7 @@ def load_models(settings: Settings, domain: Domain, own: Replacements, replay: R
     Raises:
         UserError, ModelUnavailableError: on a model that cannot be had, or that cannot do what it is named for.
     """
+    check_scorer(settings.scorer)
     policy = own.model
     if policy is None and own.generator is None:
         _check_fit(settings, domain)
@@ -134,7 +141,7 @@ def build_team(settings: Settings, domain: Domain, own: Replacements, models: Mo
 
 def _check_fit(settings: Settings, domain: Domain) -> None:
     """Refuse a shipped model on a task it was not made for: its answers would be noise."""
-    name = settings.model.removeprefix("builtin:")
+    name = settings.model.removeprefix("builtin:").partition("?")[0]
     if settings.model.startswith("builtin:") and domain.name != name:
         raise UserError(
             f"{settings.model} knows the task {name!r} only, not {domain.name!r}; give another model with --model"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..agents.actions import BY_SCORER, EVALUATE
-from ..agents.models.base import ScoringModel, score_kind
+from ..agents.models.base import LanguageModel, ScoringModel, knows_price, score_kind
+from ..agents.models.registry import SCORER_PREFIXES
 from ..agents.team import Team
 from ..graph.domain import Domain
 from ..graph.errors import UnknownNameError, UserError
@@ -17,6 +18,30 @@ ROLES = ("judge", "discriminator")
 """Roles that agents play by name; every other name is an arm."""
 JUDGES = ("judge", "judge:votes", "judge:logprob")
 """Scorers that are the judge asked in words: sure, likely or impossible; the share of yes among votes; how likely yes is as its first word."""
+SCORERS = ("auto", "none", *JUDGES)
+"""Scorers that are a word; all others are specs of scoring models."""
+
+
+def check_scorer(scorer: str) -> None:
+    """Refuse a scorer that is neither a word nor a spec; raises UserError with all there are."""
+    prefix, _, name = scorer.partition(":")
+    if scorer not in SCORERS and not (prefix in SCORER_PREFIXES and name):
+        known = ", ".join((*SCORERS, *(f"{prefix}:NAME" for prefix in SCORER_PREFIXES)))
+        raise UserError(f"unknown scorer {scorer!r}; choose one of: {known}")
+
+
+def check_prices(models: Iterable[LanguageModel | ScoringModel]) -> None:
+    """Refuse a budget in dollars for models of which nobody said what they cost: it would never bind.
+
+    Raises:
+        UserError: naming one, and how to say it.
+    """
+    for model in models:
+        if not knows_price(model):
+            raise UserError(
+                f"--budget usd= cannot bind: {model.name} has no price; say &price=IN,OUT in its name, as in openai:NAME?price=3,15: "
+                "dollars per million prompt and completion tokens, 0,0 if it is free"
+            )
 
 
 def check_roles(scheme: Scheme, agents: Mapping[str, str]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
 
+from ..agents.models.base import make_ready
 from ..graph.errors import ModelUnavailableError, StoreError, ThoughtGraphError, UserError
 from ..graph.host import Host
 from ..graph.ledger import Lease, UnitResult
@@ -105,6 +106,7 @@ class Runner:
             ModelUnavailableError, StoreError, UserError: what stopped the run; what was done is recorded and can be resumed.
         """
         self.drain.hosts.append(self.host)
+        await self._ready()
         ends: list[UnitEnd] = []
         with collected_rarely():
             searches = [asyncio.ensure_future(self._work(ends)) for _ in range(parallel)]
@@ -118,6 +120,24 @@ class Runner:
         if self._fatal is not None:
             raise self._fatal
         return ends
+
+    async def _ready(self) -> None:
+        """Make the models ready, before a unit is claimed; a drain does not wait for it."""
+        if self.drain.requested:
+            return
+        starting = asyncio.ensure_future(make_ready(*self.host.setup.models))
+
+        def give_up() -> None:
+            starting.cancel()
+
+        self.drain.listeners.append(give_up)
+        try:
+            await asyncio.wait({starting})
+        finally:
+            starting.cancel()
+            self.drain.listeners.remove(give_up)
+        if not starting.cancelled():
+            starting.result()
 
     async def _work(self, ends: list[UnitEnd]) -> None:
         while self._fatal is None and not self.drain.requested:

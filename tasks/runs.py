@@ -17,6 +17,7 @@ from ..graph.machine import build
 from ..graph.records import Usage
 from ..storage.read import list_units, run_usage
 from ..storage.references import read_references, set_references
+from ..storage.replay import paid_so_far
 from ..storage.store import SqlStore
 from .assembly import Replacements, assemble
 from .base import Item, Task
@@ -39,7 +40,8 @@ class Summary:
     solved: int
     failed: int
     usage: Usage
-    """Summed over the finished units; `seconds` are search seconds, which overlap where searches run side by side."""
+    """Summed over the finished units, and over what is on record of those begun; `seconds` are search seconds, which overlap where searches run side
+    by side."""
 
     @property
     def accuracy(self) -> float | None:
@@ -185,6 +187,7 @@ def summarise(store: SqlStore, run: str) -> Summary:
     """Sum up a run (a full id) from the store."""
     units = list_units(store.database, run)
     results = [unit.result for unit in units if unit.result is not None]
+    begun = [unit.problem.id for unit in units if unit.result is None and unit.started_at is not None]
     return Summary(
         run=run,
         problems=len(units),
@@ -192,5 +195,7 @@ def summarise(store: SqlStore, run: str) -> Summary:
         graded=sum(1 for unit in units if unit.correct is not None),
         solved=sum(1 for unit in units if unit.correct),
         failed=sum(1 for result in results if result.status == "failed"),
-        usage=run_usage(store.database, run),
+        usage=sum(
+            (paid_so_far(store.database, run, problem) for problem in begun), run_usage(store.database, run)
+        ),
     )

@@ -275,6 +275,7 @@ status("429 for seconds", 429, "slow down", "rate_limit_exceeded", retry_after="
 status("429 until a date past", 429, "slow down", retry_after=formatdate(0, usegmt=True))
 status("429 quota", 429, "you exceeded your quota", "insufficient_quota", "insufficient_quota")
 status("500", 500, "out of luck")
+status("501", 501, "The model does not support Chat Completions API", kind="NotImplementedError")
 status("503", 503, "busy")
 status("400 context", 400, "this model's maximum context length is 256 tokens", "context_length_exceeded")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,9 +14,11 @@ import typer
 from sqlalchemy import create_engine, text
 
 from thoughtgraph import __version__
+from thoughtgraph.agents.models.registry import MODEL_PREFIXES, SCORER_PREFIXES
 from thoughtgraph.cli import app
 from thoughtgraph.cli.codes import MEANINGS, ExitCode
 from thoughtgraph.storage.store import SqlStore
+from thoughtgraph.tasks.needs import SCORERS
 
 from .cli_world import Cli, environment
 
@@ -79,6 +82,14 @@ def test_every_option_has_its_environment_variable() -> None:
     assert seen > 40
 
 
+def test_help_names_every_kind_of_model_and_scorer(cli: Cli) -> None:
+    parameters = typer.main.get_command(app).commands["run"].params  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType, reportUnknownMemberType]
+    helps: dict[str, str] = {parameter.name: parameter.help for parameter in parameters}  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    assert all(f"{prefix}:" in helps["model"] for prefix in MODEL_PREFIXES)
+    assert all(f"{prefix}:" in helps["scorer"] for prefix in SCORER_PREFIXES)
+    assert all(word in re.split(r"[^\w:]+", helps["scorer"].replace(": ", " ")) for word in SCORERS)
+
+
 def test_environment_variables_are_read(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THOUGHTGRAPH_SCHEME", "cot")
     monkeypatch.setenv("THOUGHTGRAPH_MODEL", f"scripted:{cli.script}")
@@ -136,6 +147,27 @@ BAD = [
     (["solve", "4 5 6 10", "--param", "d=1"], 2, "unknown parameter 'd' of mcts"),
     (["solve", "4 5 6 10", "--wave", "0"], 2, "see: thoughtgraph solve --help"),
     (["solve", "4 5 6 10", "--temperature", "inf"], 2, "see: thoughtgraph solve --help"),
+    (
+        ["solve", "4 5 6 10", "--scorer", "judge:foo"],
+        2,
+        "unknown scorer 'judge:foo'; choose one of: auto, none, judge, judge:votes, judge:logprob, builtin:NAME, hf:NAME, pooling:NAME",
+    ),
+    (["solve", "4 5 6 10", "--scorer", "models/prm"], 2, "choose one of: auto, none, judge, judge:votes"),
+    (
+        ["solve", "4 5 6 10", "--base-url", "http://x/v1"],
+        2,
+        "--base-url (base_url) says where an openai: model",
+    ),
+    (
+        ["solve", "4 5 6 10", "--model", "openai:m?wait=x"],
+        2,
+        "option wait of openai models is a number, not 'x'",
+    ),
+    (
+        ["solve", "4 5 6 10", "--model", "openai:m?base_url=http://x/v1", "--budget", "usd=1"],
+        2,
+        "openai:m has no price; say &price=IN,OUT in its name",
+    ),
     (["solve", "4 5 6 10", "--critic", "harsh"], 2, "see: thoughtgraph solve --help"),
     (["solve", "4 5 6 10", "--wav", "1"], 2, "--wave"),
     (["solve", "4", "5"], 2, "see: thoughtgraph solve --help"),

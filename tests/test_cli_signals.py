@@ -17,6 +17,7 @@ from thoughtgraph.cli.codes import ExitCode
 from thoughtgraph.graph.errors import ThoughtGraphError
 from thoughtgraph.storage.read import latest_run, list_units
 from thoughtgraph.storage.store import SqlStore
+from thoughtgraph.tasks.runner import DRAIN_SECONDS
 
 from .cli_world import Cli, environment, model_server
 
@@ -102,3 +103,10 @@ def test_the_second_signal_cuts_calls_under_way(cli: Cli) -> None:
         assert json.loads(out)["status"] == "interrupted"
         assert "resume with: thoughtgraph resume " in err
     assert statuses(cli) == ["pending"]
+
+
+def test_how_long_a_stop_waits_and_how_not_to_is_documented(cli: Cli) -> None:
+    told = " ".join(cli("run", "--help").out.split())
+    assert f"Ctrl-C stops it: requests under way get up to {DRAIN_SECONDS:g} s, a second Ctrl-C" in told
+    readme = " ".join((Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8").split())
+    assert f"Ctrl-C waits up to {DRAIN_SECONDS:g} s for requests under way, a second one ends them" in readme

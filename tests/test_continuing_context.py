@@ -14,11 +14,12 @@ from thoughtgraph.agents.models.base import GenerationCall, Sample
 from thoughtgraph.agents.models.inprocess.hf import HFModel
 from thoughtgraph.agents.models.scripted import ScriptedModel
 from thoughtgraph.agents.team import Team
-from thoughtgraph.cli.spending import failure_note
+from thoughtgraph.cli.failures import failure_notes
 from thoughtgraph.graph.errors import ModelError
 from thoughtgraph.graph.machine import build
 from thoughtgraph.graph.records import Budget
-from thoughtgraph.storage.read import list_units, unit_events, unit_failures, unit_graph, unit_model_calls
+from thoughtgraph.storage.failures import failed_requests
+from thoughtgraph.storage.read import list_units, unit_events, unit_graph, unit_model_calls
 from thoughtgraph.storage.store import SqlStore
 from thoughtgraph.tasks.registry import load_task
 from thoughtgraph.tasks.runner import Drain, Runner
@@ -107,8 +108,10 @@ async def test_a_search_goes_on_beside_prompts_that_do_not_fit() -> None:
     found = errors(store)
     assert set(found) == {"the prompt has 70 tokens, and the context of tiny 64"}
     [unit] = list_units(store.database, "run")
-    assert unit_failures(store.database, "run", unit.problem.id) == found
-    note = failure_note(store, "run", unit.problem.id)
+    failed = failed_requests(store.database, "run", unit.problem.id)
+    assert (failed.failed, failed.last) == (len(found), found[-1])
+    assert failed.total > failed.failed
+    [note] = failure_notes(store, "run", unit.problem.id)
     requests = "1 request" if len(found) == 1 else f"{len(found)} requests"
     assert note == f"{requests} failed, the search went on without; the last: {found[-1]}"
     store.close()

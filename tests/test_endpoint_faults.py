@@ -45,7 +45,7 @@ FAILING = ["500", "503", "an error with 200"]
 BUSY = ["429", "429 for seconds", "429 until a date past"]
 ASKED_AGAIN = dict.fromkeys([*MALFORMED, *BROKEN, *FAILING], 5) | dict.fromkeys(BUSY, 10)
 """What may go well the next time, and how often it is tried."""
-STOPS_THE_RUN = ["401", "402", "403", "404 model", "429 quota", "quota with 200", "model swapped"]
+STOPS_THE_RUN = ["401", "402", "403", "404 model", "429 quota", "501", "quota with 200", "model swapped"]
 """Cannot go well for any call: tried once."""
 UNTRUE_LOGPROBS = ["logprob NaN", "logprob inf", "logprob -inf", "logprob missing"]
 UNTRUE_USAGE = ["usage missing", "usage zero", "usage negative", "usage huge", "usage text", "usage a list"]

@@ -21,6 +21,7 @@ from thoughtgraph.storage.store import SqlStore
 from thoughtgraph.tasks.base import Item
 from thoughtgraph.tasks.crew import Replacements
 from thoughtgraph.tasks.registry import load_task
+from thoughtgraph.tasks.runner import DRAIN_SECONDS
 from thoughtgraph.tasks.runs import resume, start
 from thoughtgraph.tasks.settings import Settings
 
@@ -148,7 +149,9 @@ def test_the_second_ctrl_c_disconnects_all_that_was_asked(cli: Cli) -> None:
         assert server.wait_until(lambda: len(server.in_flight) == 6, 60), process.communicate()
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
-        assert "again to cut it short" in process.stderr.readline()
+        said = process.stderr.readline()
+        patience = f"up to {DRAIN_SECONDS:g} s for 6 requests under way"
+        assert said.startswith(f"stopping: waiting {patience}, Ctrl-C again ends them now; resume with: ")
         assert disconnected_within_a_second(server, lambda: process.send_signal(signal.SIGINT))
         out, err = process.communicate(timeout=30)
         assert process.returncode == ExitCode.INTERRUPTED, (out, err)

@@ -33,7 +33,7 @@ from .fault_replies import JUDGING, Asked, Fault, Plan, Said, truth, well
 from .fault_server import FaultServer
 from .faults import FAULTS, FORGED, mixed, rejecting
 
-FATAL = {"401", "402", "403", "404 model", "429 quota", "quota with 200", "model swapped"}
+FATAL = {"401", "402", "403", "404 model", "429 quota", "501", "quota with 200", "model swapped"}
 """These stop a run, as they should."""
 REFUSED = {"400 context"}
 UNREPORTED = {name for name in FAULTS if name.startswith("logprob ")}
@@ -68,10 +68,13 @@ class Ran:
 
     def __post_init__(self) -> None:
         for unit in list_units(self.store.database, "r"):
-            assert unit.status == "done", unit
             problem = unit.problem.id
             self.calls[problem] = unit_model_calls(self.store.database, "r", problem)
             self.graphs[problem] = unit_graph(self.store.database, "r", problem)
+            if unit.status != "done":  # all that it asked for was refused: it says so
+                assert unit.result is not None, unit
+                assert [call.error for call in self.calls[problem] if call.response] == [], unit
+                assert unit.result.stopped == f"failed: {self.calls[problem][-1].error}"
 
 
 def storm(server: FaultServer) -> Plan:

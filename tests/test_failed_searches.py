@@ -11,11 +11,12 @@ import pytest
 from thoughtgraph.agents.models.base import Generation, GenerationCall
 from thoughtgraph.agents.models.scripted import ScriptedModel
 from thoughtgraph.cli.codes import ExitCode
-from thoughtgraph.cli.spending import failure_note
+from thoughtgraph.cli.failures import failure_notes
 from thoughtgraph.graph.errors import ModelError
 from thoughtgraph.graph.machine import build
 from thoughtgraph.graph.records import Budget
-from thoughtgraph.storage.read import UnitSummary, list_units, unit_events, unit_failures
+from thoughtgraph.storage.failures import failed_requests
+from thoughtgraph.storage.read import UnitSummary, list_units, unit_events
 from thoughtgraph.storage.store import SqlStore
 from thoughtgraph.tasks.registry import load_task
 from thoughtgraph.tasks.runner import Runner, UnitEnd
@@ -73,7 +74,7 @@ async def test_a_search_without_any_answer_of_the_model_failed_and_is_asked_anew
     assert unit.result is not None
     assert unit.result.stopped == end.stopped
     assert unit.result.usage.model_calls == model.refusals > 0
-    note = failure_note(store, "r", unit.problem.id)
+    [note] = failure_notes(store, "r", unit.problem.id)
     assert "went on" not in note
     assert note.endswith(REFUSED)
 
@@ -87,7 +88,7 @@ async def test_a_search_without_any_answer_of_the_model_failed_and_is_asked_anew
     end = await search(setup)
     assert end.error is None
     assert the_unit(store, "r").status == "done"
-    assert unit_failures(store.database, "r", unit.problem.id) == []
+    assert failed_requests(store.database, "r", unit.problem.id).last is None
     found, wanted = digest(store, "r")["question"], digest(whole, "r")["question"]
     for kind in ("thoughts", "edges", "evaluations", "result"):
         assert found[kind] == wanted[kind]

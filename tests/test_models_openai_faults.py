@@ -70,6 +70,10 @@ def test_characters_are_not_taken_for_tokens() -> None:
         (429, "", "busy"),
         (429, '{"error": {"message": "quota", "code": "insufficient_quota"}}', "account"),
         (500, "<html>oops</html>", "server_error"),
+        (501, '{"error": {"message": "The model does not support Classification API"}}', "unsupported"),
+        (501, "<html>Not Implemented</html>", "unsupported"),
+        (400, '{"error": {"message": "The model does not support Chat Completions API"}}', "unsupported"),
+        (400, '{"error": {"message": "this model does not support tools"}}', "refused"),
         (503, "", "server_error"),
         (529, '{"error": {"type": "overloaded_error"}}', "server_error"),
         (307, "", "redirected"),
@@ -90,6 +94,7 @@ def test_what_a_status_means(status: int, body: str, kind: Kind) -> None:
         ({"message": "slow down", "code": 429}, "busy"),
         ({"message": "pay", "code": "insufficient_quota"}, "account"),
         ({"message": "bad", "code": 400}, "refused"),
+        ({"message": "not here", "code": 501}, "unsupported"),
         ("failed", "server_error"),
     ],
 )

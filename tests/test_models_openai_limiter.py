@@ -109,12 +109,28 @@ def test_a_round_trip_of_rejections_halves_the_limit_once() -> None:
         for ticket in tickets[:20]:
             limiter.rejected(ticket)
             limiter.leave()
-        assert limiter.limit == START // 2
+        assert limiter.limit == (START - 2) // 2  # at the third
         [late] = await filled(limiter, 1)
         limiter.rejected(late)
-        assert limiter.limit == (START - 20 + 1) // 2
+        assert limiter.limit == START - 20  # as many as were not rejected
 
     run_virtually(scenario())
+
+
+def test_rejections_that_come_alone_starve_nobody() -> None:
+    """One request in fifty is rejected, however many there are: halving for each would leave the square root of that."""
+
+    class Sporadic(SimulatedServer):
+        async def answers(self) -> bool:
+            return self.random.random() >= 0.02 and await super().answers()
+
+    async def scenario() -> float:
+        server, limiter = Sporadic(1000), Limiter(64)
+        async with asyncio.timeout(900):
+            await asyncio.gather(*(keep_asking(limiter, server, 600) for _ in range(64)))
+        return server.busy_s / (64 * 600)
+
+    assert run_virtually(scenario()) >= 0.7
 
 
 def test_the_limit_grows_only_where_it_holds_others_back() -> None:

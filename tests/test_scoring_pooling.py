@@ -1,19 +1,24 @@
 """A scoring model behind a pooling server, against a server of our own that gives every position a number of its ids."""
 
+import asyncio
 import json
 import math
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from tokenizers import Tokenizer
 
+from thoughtgraph import asolve
 from thoughtgraph.agents.models.base import Trace
+from thoughtgraph.agents.models.probing import probe_scorer
 from thoughtgraph.agents.models.registry import load_scorer
 from thoughtgraph.agents.models.scoring.formats import make_format
 from thoughtgraph.agents.models.scoring.pooling import PoolingScorer
+from thoughtgraph.agents.models.scripted import ScriptedModel
 from thoughtgraph.graph.errors import ModelError, ModelUnavailableError, UnknownNameError, UserError
 
 from .scoring_world import OTHER, QUESTION, STEPS, make_tokenizer, save_model
@@ -42,7 +47,14 @@ class PoolingServer(ThreadingHTTPServer):
         self.tag: int | None = None
         self.served = "prm"
         self.nan = False
+        self.refusal: tuple[int, str] | None = None
+        """Status and message of every reply to a request for scores; None: it scores."""
         self.asked: list[tuple[str, dict[str, Any]]] = []
+        """Requests for scores, with their paths."""
+        self.reads = 200
+        """Status of replies to requests to tokenize."""
+        self.read: list[str] = []
+        """Texts that were to be tokenized."""
 
     @property
     def url(self) -> str:
@@ -62,8 +74,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body: dict[str, Any] = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if self.path == "/tokenize":
+            self._tokenize(body)
+            return
         self.pooling.asked.append((self.path, body))
-        if body["model"] not in (self.pooling.served, "swapped"):
+        if self.pooling.refusal is not None:
+            status, message = self.pooling.refusal
+            self._reply(status, {"error": {"message": message}})
+        elif body["model"] not in (self.pooling.served, "swapped"):
             self._reply(404, {"error": {"message": f"The model {body['model']!r} does not exist."}})
         elif any(len(ids) > CONTEXT for ids in body["input"]):
             self._reply(400, {"error": {"message": f"maximum context length is {CONTEXT} tokens"}})
@@ -72,6 +90,13 @@ class _Handler(BaseHTTPRequestHandler):
             key = "probs" if self.path == "/classify" else "data"
             data = [{"index": i, key: row} for i, row in enumerate(rows)]
             self._reply(200, {"model": self.pooling.served, "data": data[::-1]})
+
+    def _tokenize(self, body: dict[str, Any]) -> None:
+        text, special = body["prompt"], body["add_special_tokens"]
+        self.pooling.read.append(text)
+        tokens = tokenizer.encode(text, add_special_tokens=special)
+        reply = {"tokens": tokens} if self.pooling.reads == 200 else {"error": {"message": "no"}}
+        self._reply(self.pooling.reads, reply)
 
     def _rows(self, ids: list[int]) -> Any:
         if self.path == "/classify":
@@ -193,6 +218,18 @@ async def test_an_unknown_and_a_swapped_model_stop_the_run(server: PoolingServer
         await ask(pooling(server, folder, model="swapped"), TRACE)
 
 
+@pytest.mark.parametrize("status", [501, 400])  # newer servers, and older ones
+async def test_a_server_started_for_another_task_stops_the_run_at_the_first_try(
+    status: int, server: PoolingServer, folder: Path
+) -> None:
+    server.refusal = (status, "The model does not support Classification API")
+    scorer = PoolingScorer("prm", base_url=server.url, tokenizer=str(folder), format="step", task="classify")
+    with pytest.raises(ModelUnavailableError, match=r"API.*; start the server for what is asked of it") as no:
+        await ask(scorer, TRACE, Trace(QUESTION, OTHER))
+    assert "\n" not in str(no.value)
+    assert len(server.asked) == 1
+
+
 async def test_a_server_that_is_not_there_stops_the_run(server: PoolingServer, folder: Path) -> None:
     with PoolingServer() as gone:
         scorer = PoolingScorer("prm", base_url=gone.url, tokenizer=str(folder), format="step", tries=1)
@@ -216,6 +253,95 @@ def test_bad_options_are_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="LlamaForCausalLM, which does not tell how it reads traces"):
         PoolingScorer("prm", tokenizer=str(folder))
     with pytest.raises(UnknownNameError, match="unknown task"):
+        PoolingScorer("prm", tokenizer=str(folder), format="plus_minus", task=cast("Any", "score"))
+    with pytest.raises(
+        UserError, match="option task of pooling models is token_classify or classify, not 'score'"
+    ):
         load_scorer(f"pooling:prm?tokenizer={folder}&format=plus_minus&task=score")
     with pytest.raises(UserError, match="is no address"):
         PoolingScorer("prm", base_url="localhost:8000", tokenizer=str(folder), format="plus_minus")
+
+
+def test_what_is_no_place_of_a_tokenizer_is_told_without_asking_the_hub(tmp_path: Path) -> None:
+    give = r"; give \?tokenizer=FOLDER or OWNER/NAME$"
+    with pytest.raises(UserError, match="^pooling:prm: its name does not tell its tokenizer" + give):
+        load_scorer("pooling:prm")
+    for nowhere in ("/nope", str(tmp_path / "nope"), "./nope", "nope"):
+        with pytest.raises(UserError, match=f"there is no tokenizer at '{nowhere}'{give}"):
+            load_scorer(f"pooling:prm?tokenizer={nowhere}")
+
+
+def test_a_key_that_cannot_be_one_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRM_KEY", "ключ")
+    with pytest.raises(UserError, match="the key in PRM_KEY has characters that no key has"):
+        PoolingScorer("prm", tokenizer=str(folder), format="step", api_key_env="PRM_KEY")
+
+
+async def test_a_scorer_of_whole_solutions_is_refused_where_steps_are_compared(folder: Path) -> None:
+    scorer = f"pooling:prm?tokenizer={folder}&format=orm"
+    with pytest.raises(UserError, match="needs scores of steps, and pooling:prm/orm scores finished"):
+        await asolve(
+            "What?", task="text", scheme="beam", model=ScriptedModel(["a"]), scorer=scorer, db=":memory:"
+        )
+
+
+def swapped(one: str, other: str) -> Any:
+    """Return the tokenizer with the ids of two tokens swapped."""
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    vocabulary = state["model"]["vocab"]
+    vocabulary[one], vocabulary[other] = vocabulary[other], vocabulary[one]
+    return type(tokenizer)(tokenizer_object=Tokenizer.from_str(json.dumps(state)), eos_token="<eos>")
+
+
+@pytest.mark.parametrize(("one", "other"), [("3", "7"), ("a", "Z"), ("+", "-"), ("Ċ", "Ġ")])
+async def test_another_tokenizer_than_the_served_models_stops_the_run(
+    one: str, other: str, server: PoolingServer, tmp_path: Path
+) -> None:
+    swapped(one, other).save_pretrained(tmp_path)
+    with pytest.raises(ModelUnavailableError) as no:
+        await ask(pooling(server, tmp_path), TRACE)
+    told = str(no.value)
+    assert f"the tokenizer {str(tmp_path)!r} is not that of the served model: it writes " in told
+    assert f"and {server.url} as " in told
+    assert told.endswith("; give the served model's own as ?tokenizer=FOLDER or OWNER/NAME")
+    assert "\n" not in told
+    assert server.asked == []  # nothing was scored
+
+
+async def test_a_servers_tokenizer_is_compared_once(server: PoolingServer, folder: Path) -> None:
+    scorer = pooling(server, folder)
+    await asyncio.gather(scorer.score([TRACE]), scorer.score([Trace(QUESTION, OTHER)]))
+    await ask(scorer, TRACE)
+    [text] = server.read
+    assert {*"09azAZ+*=(\n"} < {*text}
+    assert "<|step|>" in text
+    assert len(tokenizer.encode(text)) < 256
+    assert scorer.compared == {server.url: True}
+    found = [finding async for finding in probe_scorer(scorer)]
+    await scorer.aclose()
+    assert [(f.name, f.status) for f in found if f.name == "tokenizer"] == [("tokenizer", "ok")]
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_a_server_that_does_not_tell_is_noted_by_the_doctor_alone(
+    status: int, server: PoolingServer, folder: Path
+) -> None:
+    server.reads = status
+    scorer = pooling(server, folder)
+    found = [finding async for finding in probe_scorer(scorer)]
+    await scorer.aclose()
+    assert len(server.read) == 1
+    [note] = [finding for finding in found if finding.name == "tokenizer"]
+    assert note.status == "note"
+    assert "could not be compared" in note.detail
+    assert "problem" not in {finding.status for finding in found}
+
+
+async def test_a_server_that_cannot_tell_now_is_asked_again(server: PoolingServer, folder: Path) -> None:
+    server.reads = 503
+    scorer = pooling(server, folder)
+    await scorer.score([TRACE])
+    server.reads = 200
+    await ask(scorer, TRACE)
+    assert len(server.read) == 2
+    assert scorer.compared == {server.url: True}

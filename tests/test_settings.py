@@ -7,15 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from searches import HashVerifier, runnable, scripted_steps
 
 from thoughtgraph import solve
+from thoughtgraph.agents.models.base import Price
+from thoughtgraph.agents.models.langchain import LangChainModel
+from thoughtgraph.agents.models.latency import LatencyModel
+from thoughtgraph.agents.models.remote.openai import OpenAIModel
 from thoughtgraph.agents.models.scripted import ScriptedModel, ScriptedScorer
 from thoughtgraph.graph.errors import UserError
 from thoughtgraph.graph.records import Budget
 from thoughtgraph.storage.read import list_units, unit_graph
 from thoughtgraph.storage.store import SqlStore
-from thoughtgraph.tasks.assembly import Replacements, recommended
+from thoughtgraph.tasks.assembly import Replacements, assemble, recommended
 from thoughtgraph.tasks.base import Item
 from thoughtgraph.tasks.registry import load_task
 from thoughtgraph.tasks.runs import start
@@ -60,6 +65,7 @@ def test_a_shipped_models_recommendation_gives_way_to_the_users_settings() -> No
     assert plain.params["max_expansions"] == 32
     assert plain.min_p == 0.5
     assert recommended(Settings()).min_p == 0.0003
+    assert recommended(Settings(model="builtin:numbers?batch=8")).min_p == 0.0003
     other = Settings(model="hf:somewhere")
     assert recommended(other) == other
 
@@ -144,6 +150,47 @@ async def test_a_scorer_of_solutions_chooses_among_solutions() -> None:
         await start(store, replace(SETTINGS, scheme=scheme), items, own=own)
     with pytest.raises(UserError, match="scores finished solutions only"):
         await start(store, replace(SETTINGS, scheme="best_of_n", params={"by": "prm"}), items, own=own)
+    store.close()
+
+
+FREE = ScriptedModel(scripted_steps)
+HOSTED = "openai:m?base_url=http://127.0.0.1:9/v1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "own"),
+    [
+        ({"model": HOSTED}, Replacements()),
+        ({"agents": {"judge": HOSTED}}, Replacements(model=FREE)),
+        ({}, Replacements(model=OpenAIModel("m", base_url="http://127.0.0.1:9/v1"))),
+        (
+            {},
+            Replacements(model=LatencyModel(OpenAIModel("m", base_url="http://127.0.0.1:9/v1"), mean=0.001)),
+        ),
+        ({}, Replacements(model=LangChainModel(FakeListChatModel(responses=["x"]), name="langchain:x"))),
+    ],
+)
+def test_a_budget_in_dollars_needs_the_price_of_every_remote_model(
+    changes: dict[str, Any], own: Replacements
+) -> None:
+    store = SqlStore.open(":memory:")
+    settings = replace(SETTINGS, scheme="cot", **changes)
+    assemble(settings, store, own)
+    with pytest.raises(
+        UserError, match=r"cannot bind: (openai|langchain):\w+ has no price; say &price=IN,OUT"
+    ) as no:
+        assemble(replace(settings, budget=Budget(usd=1.0)), store, own)
+    assert "\n" not in str(no.value)
+    store.close()
+
+
+def test_a_budget_in_dollars_binds_where_the_price_is_known() -> None:
+    store = SqlStore.open(":memory:")
+    settings = replace(SETTINGS, scheme="cot", budget=Budget(usd=1.0))
+    assemble(settings, store, Replacements(model=FREE))
+    priced = OpenAIModel("m", base_url="http://127.0.0.1:9/v1", price=Price())  # free, and said so
+    assemble(settings, store, Replacements(model=priced))
+    assemble(replace(settings, model=f"{HOSTED}&price=3,15"), store)
     store.close()
 
 

@@ -190,6 +190,9 @@ class TestInProcess:
         assert told["calls"]["name"] == hf.name.replace("hf:", "vllm:")
         assert told["calls"]["concurrency"] == 256
 
+    def test_the_engine_can_be_started_before_the_first_call(self, told: Any) -> None:
+        assert told["calls"]["ready"] is True
+
     def test_a_dead_engine_is_a_model_that_is_not_available(self, told: Any) -> None:
         for kind, message in told["death"].values():
             assert kind == "ModelUnavailableError"

@@ -17,7 +17,7 @@ from typing import Any
 from vllm_cases import GREEDY, LONG, QUESTIONS, SAMPLED, SEARCH, TOO_LONG, thoughts
 
 from thoughtgraph import asolve
-from thoughtgraph.agents.models.base import Generation, GenerationCall, Sampling
+from thoughtgraph.agents.models.base import Generation, GenerationCall, Sampling, make_ready
 from thoughtgraph.agents.models.codec import generation_to_json
 from thoughtgraph.agents.models.registry import load_model
 from thoughtgraph.graph.errors import ModelError
@@ -34,7 +34,9 @@ async def ask(model: Any, call: GenerationCall) -> Any:
 
 async def calls(base: str) -> dict[str, Any]:
     model = load_model(f"vllm:{base}")
+    await make_ready(model)
     told: dict[str, Any] = {"name": model.name, "concurrency": model.limits.concurrency}
+    told["ready"] = model._engine._engine is not None  # pyright: ignore
     told["sampled together"] = await asyncio.gather(*(ask(model, call) for call in SAMPLED))
     told["sampled alone"] = [await ask(model, call) for call in SAMPLED]
     told["sampled one by one"] = [

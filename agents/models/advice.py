@@ -30,7 +30,7 @@ class Advice:
 
 def builtin_advice(spec: str) -> Advice | None:
     """Return what the model of a spec recommends; None for any that is not shipped."""
-    prefix, _, name = spec.partition(":")
+    prefix, _, name = spec.partition("?")[0].partition(":")
     folder = files("thoughtgraph.agents").joinpath("builtin", name)
     if prefix != "builtin" or not folder.joinpath("search.json").is_file():
         return None

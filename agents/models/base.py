@@ -6,7 +6,7 @@ Both are asked through the scheduler, in batches over all searches of the proces
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
@@ -209,8 +209,10 @@ class LanguageModel(Protocol):
     #   continues: bool  whether it goes on with an assistant's last turn exactly where that ends, white space included
     #   reasons: bool    whether it thinks before it answers, in the text it writes or beside it
     #   alternatives: bool  whether it tells which first tokens were likely, see `Sampling.alternatives`
-    # and an optional method, for those who describe it to a person:
-    #   async context() -> int | None  tokens that prompt and answer may have together, where it is known
+    #   priced: bool     False where calls may cost something and nobody said what, see `knows_price`
+    # and optional methods:
+    #   async context() -> int | None  tokens that prompt and answer may have together, where it is known; for those who describe it to a person
+    #   async ready() -> None  see `make_ready`
 
     async def generate(self, calls: Sequence[GenerationCall]) -> list[Generation | ModelError]:
         """Answer up to `limits.batch` calls; one result a call, in order, a failed one as its error.
@@ -245,6 +247,25 @@ def tells_alternatives(model: LanguageModel) -> bool:
     return bool(getattr(model, "alternatives", False))
 
 
+def knows_price(model: LanguageModel | ScoringModel) -> bool:
+    """Return whether it is known what a model's calls cost: a remote one has to be told."""
+    return bool(getattr(model, "priced", True))
+
+
+async def make_ready(*models: LanguageModel | ScoringModel) -> None:
+    """Have models do what their first call would have to wait for, such as starting an engine: before the clock of a search runs.
+
+    One goes after the other, for engines on one card measure what is free of it while they start.
+
+    Raises:
+        ModelUnavailableError: if no call to one of them can succeed.
+    """
+    for model in models:
+        ready: Callable[[], Awaitable[None]] | None = getattr(model, "ready", None)
+        if ready is not None:
+            await ready()
+
+
 ScoreKind = Literal["step", "outcome"]
 """What a score means: how good a step or state is, or how good a finished solution is (an outcome reward model)."""
 
@@ -253,7 +274,7 @@ ScoreKind = Literal["step", "outcome"]
 class ScoringModel(Protocol):
     """A reward or value model: a number in [0, 1] for every step of a trace.
 
-    An optional property `kind: ScoreKind` says what its numbers mean, see `score_kind`; without it, they are of steps.
+    An optional property `kind: ScoreKind` says what its numbers mean, see `score_kind`; without it, they are of steps. For `async ready()` see `make_ready`.
     """
 
     @property

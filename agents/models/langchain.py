@@ -18,6 +18,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 
 from ...graph.errors import ModelError, ModelUnavailableError, UserError
 from .base import Finish, Generation, GenerationCall, Limits, Message, Price, Sample
+from .options import check_least
 from .text import (
     clean,
     clean_logprobs,
@@ -54,9 +55,12 @@ class LangChainModel:
         model: any `BaseChatModel`.
         name: identity; by default `langchain:` with the class's and the model's own name.
         max_concurrency: requests at the same time (≥ 1).
-        price: dollars per million tokens.
+        price: dollars per million tokens; without one, a budget in dollars is refused. In a spec, `price=3,15`.
         continue_final: whether the provider continues an assistant's last turn instead of answering it.
         limit_key: the provider's keyword for the token limit.
+
+    Raises:
+        UserError: if `max_concurrency` is below 1.
     """
 
     def __init__(
@@ -69,10 +73,11 @@ class LangChainModel:
         continue_final: bool = False,
         limit_key: str = "max_tokens",
     ) -> None:
+        check_least(1, max_concurrency=max_concurrency)
         self._model = model
         self._name = name or _default_name(model)
-        self._concurrency = max(1, max_concurrency)
-        self._price = price or Price()
+        self._concurrency = max_concurrency
+        self._price = price
         self._continues = continue_final
         self._limit_key = limit_key
 
@@ -90,7 +95,12 @@ class LangChainModel:
 
     @property
     def price(self) -> Price:
-        return self._price
+        return self._price or Price()
+
+    @property
+    def priced(self) -> bool:
+        """See `base.knows_price`."""
+        return self._price is not None
 
     async def generate(self, calls: Sequence[GenerationCall]) -> list[Generation | ModelError]:
         """Answer the calls at the same time.

@@ -5,8 +5,8 @@
     scripted:FILE              outputs read from a file           replay:RUN                 answers of a recorded run
     vllm:PATH_OR_NAME          vLLM in this process
 
-Options of a model's class may follow its name, as in a URL: `openai:Qwen/Qwen3-8B?base_url=http://localhost:8000/v1&completions=true`; one
-that is given several times is a tuple of its values.
+Options of a model's class may follow its name, as in a URL: `openai:Qwen/Qwen3-8B?base_url=http://localhost:8000/v1&completions=true`. A text is read
+as the parameter's type wants it, see `options`; several servers are `base_url` several times, a price is `price=3,15`.
 
 Nothing heavy is imported before a spec needs it. A model is loaded once a process: equal specs and options give the
 same object, so that all searches share its batches.
@@ -14,17 +14,19 @@ same object, so that all searches share its batches.
 
 from __future__ import annotations
 
-import inspect
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import unquote
 
 from ...graph.errors import UnknownNameError, UserError
 from .base import LanguageModel, ScoringModel
+from .options import Options
 
 MODEL_PREFIXES = ("builtin", "hf", "langchain", "openai", "replay", "scripted", "vllm")
 SCORER_PREFIXES = ("builtin", "hf", "pooling")
+SERVED_PREFIXES = ("langchain", "openai", "pooling")
+"""Models of these answer at a URL, and not in this process."""
 
 _loaded: dict[tuple[str, str, str], Any] = {}
 _lock = threading.Lock()
@@ -52,14 +54,16 @@ def load_model(
         UserError: if the spec has no prefix, an option does not fit, or something must be installed first.
         ModelUnavailableError: if the weights cannot be loaded.
     """
-    prefix, name, options = _read(spec, MODEL_PREFIXES, options)
+    prefix, name, pairs = _read(spec, MODEL_PREFIXES, options)
     if prefix == "replay":
         if replay is None:
             raise UserError(
                 f"{spec!r} needs the store that recorded the run; use it where a search is started, with --db or db="
             )
+        if named := [*(option for option, _ in pairs), *options]:
+            raise UserError(f"replay: models have no options; leave {named[0]} out of {spec!r}")
         return replay(name)
-    return _load("model", spec, lambda: _model_class(prefix), name, options)
+    return _load("model", spec, lambda: _model_class(prefix), name, pairs, options)
 
 
 def load_scorer(spec: str, **options: Any) -> ScoringModel:
@@ -73,56 +77,58 @@ def load_scorer(spec: str, **options: Any) -> ScoringModel:
         UserError: if the spec has no prefix, an option does not fit, or something must be installed first.
         ModelUnavailableError: if the weights cannot be loaded.
     """
-    prefix, name, options = _read(spec, SCORER_PREFIXES, options)
-    return _load("scorer", spec, lambda: _scorer_class(prefix), name, options)
+    prefix, name, pairs = _read(spec, SCORER_PREFIXES, options)
+    return _load("scorer", spec, lambda: _scorer_class(prefix), name, pairs, options)
 
 
-def _read(spec: str, prefixes: tuple[str, ...], given: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:
-    """Return prefix, name and all options: those of the spec and those given beside it."""
+def _read(
+    spec: str, prefixes: tuple[str, ...], given: Mapping[str, Any]
+) -> tuple[str, str, list[tuple[str, str]]]:
+    """Return prefix, name, and the options written in a spec, none of which may be given beside it too."""
     prefix, colon, rest = spec.partition(":")
     name, _, query = rest.partition("?")
     if not colon or not name:
         raise UserError(f"{spec!r} is not a model; write {', '.join(f'{p}:NAME' for p in prefixes)}")
     if prefix not in prefixes:
         raise UnknownNameError("model kind", prefix, prefixes)
-    options = _read_query(spec, query)
-    for option in options.keys() & given.keys():
-        raise UserError(f"{option} is given twice, in {spec!r} and beside it; give it once")
-    return prefix, name, {**options, **given}
-
-
-def _read_query(spec: str, query: str) -> dict[str, Any]:
-    try:
-        pairs = parse_qs(query, keep_blank_values=True, strict_parsing=True) if query else {}
-    except ValueError:
+    if "base_url" in given and prefix not in SERVED_PREFIXES:
         raise UserError(
-            f"cannot read the options of {spec!r}; write them as ?NAME=VALUE&NAME=VALUE"
-        ) from None
-    return {
-        option: _value(texts[0]) if len(texts) == 1 else tuple(map(_value, texts))
-        for option, texts in pairs.items()
-    }
+            f"--base-url (base_url) says where an openai: model is served, and {spec} is none; leave it out"
+        )
+    pairs = _read_query(spec, query)
+    for option in given:
+        if any(option == written for written, _ in pairs):
+            raise UserError(f"{option} is given twice, in {spec!r} and beside it; give it once")
+    return prefix, name, pairs
 
 
-def _value(text: str) -> Any:
-    """Return what a text in a spec means: a truth value, a number, or the text itself."""
-    if text in ("true", "false"):
-        return text == "true"
-    for read in (int, float):
-        try:
-            return read(text)
-        except ValueError:
-            continue
-    return text
+def _read_query(spec: str, query: str) -> list[tuple[str, str]]:
+    """Return names and texts of the options in a spec. They are quoted as in a URL, but a plus sign is one: it is no rare part of a path."""
+    pairs: list[tuple[str, str]] = []
+    for pair in query.split("&") if query else ():
+        option, equals, text = pair.partition("=")
+        if not (option and equals):
+            raise UserError(f"cannot read the options of {spec!r}; write them as ?NAME=VALUE&NAME=VALUE")
+        pairs.append((unquote(option), unquote(text)))
+    return pairs
 
 
-def _load(role: str, spec: str, find: Callable[[], Any], name: str, options: dict[str, Any]) -> Any:
+def _load(
+    role: str,
+    spec: str,
+    find: Callable[[], Any],
+    name: str,
+    pairs: Sequence[tuple[str, str]],
+    given: Mapping[str, Any],
+) -> Any:
     spec = spec.partition("?")[0]
-    key = (role, spec, repr(sorted(options.items())))
     with _lock:
+        make = find()
+        known = Options.of(spec.partition(":")[0], make)
+        known.check(given)
+        options = {**known.read(pairs), **given}
+        key = (role, spec, repr(sorted(options.items())))
         if key not in _loaded:
-            make = find()
-            _check_options(spec, make, options)
             _loaded[key] = make(name, **_shared(spec, options))
         return _loaded[key]
 
@@ -137,16 +143,6 @@ def _shared(spec: str, options: dict[str, Any]) -> dict[str, Any]:
             f"max_concurrency={whole} of {spec} cannot be divided over {_sharers} workers; use fewer workers"
         )
     return {**options, "max_concurrency": whole // _sharers}
-
-
-def _check_options(spec: str, make: Any, options: dict[str, Any]) -> None:
-    parameters = inspect.signature(make).parameters.values()
-    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return
-    for option in options:
-        if option not in known:
-            raise UnknownNameError(f"option of {spec.partition(':')[0]} models", option, known)
 
 
 def _model_class(prefix: str) -> Any:

@@ -21,6 +21,7 @@ from .base import (
     ScoreKind,
     ScoringModel,
     Trace,
+    make_ready,
     score_kind,
 )
 from .wrapping import WrappingModel
@@ -120,6 +121,10 @@ class _ReusingScorer:
     @property
     def kind(self) -> ScoreKind:
         return score_kind(self._inner)
+
+    async def ready(self) -> None:
+        """See `make_ready`."""
+        await make_ready(self._inner)
 
     async def score(self, traces: Sequence[Trace]) -> list[list[float] | ModelError]:
         """See `ScoringModel.score`."""

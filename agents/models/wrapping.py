@@ -8,6 +8,8 @@ from .base import (
     Price,
     continues_turns,
     draws_unique,
+    knows_price,
+    make_ready,
     reasons_first,
     tells_alternatives,
 )
@@ -50,3 +52,11 @@ class WrappingModel:
     @property
     def price(self) -> Price:
         return self._inner.price
+
+    @property
+    def priced(self) -> bool:
+        return knows_price(self._inner)
+
+    async def ready(self) -> None:
+        """See `make_ready`."""
+        await make_ready(self._inner)

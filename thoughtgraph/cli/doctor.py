@@ -89,8 +89,9 @@ def _found(spec: str, urls: list[str], scorer: str | None, db: str | None, *, sh
 
 def _scoring(scorer: str, model: str) -> str | None:
     """Return the scoring model to be tried; None where a search with these options has none of its own."""
-    from ..tasks.needs import JUDGES
+    from ..tasks.needs import JUDGES, check_scorer
 
+    check_scorer(scorer)
     if scorer == "auto":
         return model if model.startswith("builtin:") else None
     return None if scorer in ("none", *JUDGES) else scorer

@@ -6,18 +6,20 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..graph.errors import ThoughtGraphError
 from .codes import ExitCode
+from .failures import failure_notes, failure_record
 from .output import remedy, tell, usage_line
 from .progress import Board
 from .spending import budget_note
 
 if TYPE_CHECKING:
+    from ..agents.models.load import Load
     from ..storage.store import SqlStore
     from ..tasks.runner import Drain
     from ..tasks.runs import Summary, Watch
@@ -65,10 +67,16 @@ def drive(
     from ..tasks.runs import Watch
 
     drain = Drain()
+    loads: list[Load] = []
     try:
         with board as shown:
-            watch = Watch(drain, shown.ended, shown.event, shown.load, tell)
-            summary = asyncio.run(_guarded(_shown(work(watch), shown), drain, place))
+
+            def load(told: Sequence[Load]) -> None:
+                loads[:] = told
+                shown.load(told)
+
+            watch = Watch(drain, shown.ended, shown.event, load, tell)
+            summary = asyncio.run(_guarded(_shown(work(watch), load), drain, place, loads))
     except Exception as error:
         if _recorded(place):
             error.add_note(f"{RESUME_NOTE} {place.resume}")
@@ -80,14 +88,14 @@ def drive(
     return summary, interrupted
 
 
-async def _shown(work: Awaitable[Summary], board: Board) -> Summary:
-    """Await the work, and keep telling the board what the models are at."""
+async def _shown(work: Awaitable[Summary], show: Callable[[Sequence[Load]], None]) -> Summary:
+    """Await the work, and keep showing what the models are at."""
     from ..agents.models.scheduler import current_scheduler
 
     async def tell_load() -> None:
         while True:
             if loads := current_scheduler().load():  # where workers search, they tell
-                board.load(loads)
+                show(loads)
             await asyncio.sleep(LOAD_SECONDS)
 
     telling = asyncio.create_task(tell_load())
@@ -97,15 +105,18 @@ async def _shown(work: Awaitable[Summary], board: Board) -> Summary:
         telling.cancel()
 
 
-async def _guarded(work: Awaitable[Summary], drain: Drain, place: Place) -> Summary:
-    """Await the work with signals turned into a drain: the first stops gracefully, the second cuts, the third ends the process."""
+async def _guarded(work: Awaitable[Summary], drain: Drain, place: Place, loads: Sequence[Load]) -> Summary:
+    """Await the work with signals turned into a drain: the first stops gracefully, the second cuts, the third ends the process.
+
+    `loads`: what the models were last told to be at.
+    """
     signals = 0
 
     def stop() -> None:
         nonlocal signals
         signals += 1
         if signals == 1:
-            tell(f"stopping (again to cut it short); resume with: {place.resume}")
+            tell(f"stopping{_patience(loads)}; resume with: {place.resume}")
         if signals > 2:  # a call that cannot be cancelled; everything known is recorded
             os._exit(ExitCode.INTERRUPTED)
         drain.request()
@@ -123,16 +134,29 @@ async def _guarded(work: Awaitable[Summary], drain: Drain, place: Place) -> Summ
                 loop.remove_signal_handler(number)
 
 
+def _patience(told: Sequence[Load]) -> str:
+    """Return for what a stop waits, and how not to; "" if it waits for nothing. Where workers search, `told` is what they are at."""
+    from ..agents.models.scheduler import current_scheduler
+    from ..tasks.runner import DRAIN_SECONDS
+
+    number = sum(load.in_flight + load.queued for load in current_scheduler().load() or told)
+    if not number:
+        return ""
+    requests = "1 request" if number == 1 else f"{number:,} requests"
+    return f": waiting up to {DRAIN_SECONDS:g} s for {requests} under way, Ctrl-C again ends them now"
+
+
 def report(place: Place, summary: Summary, interrupted: bool, emit: Callable[[Any], None] | None) -> ExitCode:
     """Print how a run stands, as a record where `emit` is given, and return the exit code."""
     if emit is not None:
-        emit(_record(summary))
+        emit(_record(summary) | {"failures": failure_record(place.store, place.run)})
     else:
         accuracy = "" if summary.accuracy is None else f" ({summary.accuracy:.1%} of those graded)"
         print(f"run {summary.run}: {summary.solved} of {summary.problems} solved{accuracy}")
         print(usage_line(summary.usage))
-        if note := budget_note(place.store, place.run):
-            print(note)
+        for note in (budget_note(place.store, place.run), *failure_notes(place.store, place.run)):
+            if note:
+                print(note)
         print(f"see the problems: {place.show}")
     if interrupted:
         return ExitCode.INTERRUPTED

@@ -79,7 +79,12 @@ class SearchOptions:
     ] = None
     model: Annotated[
         str,
-        option("--model", "-m", help="builtin:numbers, hf:PATH, openai:NAME, langchain:…, scripted:FILE, …"),
+        option(
+            "--model",
+            "-m",
+            help="builtin:numbers, hf:PATH, vllm:PATH, openai:NAME, langchain:PROVIDER:NAME, scripted:FILE or replay:RUN; "
+            "options may follow, as in openai:NAME?price=3,15&timeout=60.",
+        ),
     ] = DEFAULTS.model
     base_url: Annotated[
         list[str] | None,
@@ -92,7 +97,8 @@ class SearchOptions:
         str,
         option(
             "--scorer",
-            help="Step scorer; auto: the shipped one for the shipped model; judge: the model judges steps; none.",
+            help="Who scores steps. hf:PATH, pooling:NAME?base_url=…&tokenizer=… or builtin:numbers: a model made for it; "
+            "judge, judge:votes or judge:logprob: a chat model that is asked; auto: the shipped one for the shipped model; none.",
         ),
     ] = DEFAULTS.scorer
     agent: Annotated[

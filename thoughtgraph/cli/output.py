@@ -64,7 +64,16 @@ def usage_line(usage: Usage) -> str:
         _count(usage.tool_calls, "tool call"),
         f"{usage.seconds:.1f} s",
     ]
-    return ", ".join([*parts, f"${usage.usd:.4f}"] if usage.usd else parts)
+    return ", ".join([*parts, f"${figure(usage.usd, 4)}"] if usage.usd else parts)
+
+
+def figure(amount: float, decimals: int = 2) -> str:
+    """Return an amount (≥ 0) in words: a count as it is, another number with so many decimals, or as many as show two digits of a small one."""
+    if isinstance(amount, int):
+        return f"{amount:,}"
+    if 0.0 < amount < 1.0:
+        decimals = max(decimals, 1 - math.floor(math.log10(amount)))
+    return f"{amount:,.{decimals}f}"
 
 
 def remedy(*words: str, db: str | None = None) -> str:

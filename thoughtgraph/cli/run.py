@@ -52,6 +52,8 @@ def run(
     """Search many problems at once: a task's, or a file's.
 
     The file is JSONL: an object a line, with `question`, and optionally `answer` (the reference) and `id`.
+
+    Ctrl-C stops it: requests under way get up to 10 s, a second Ctrl-C ends them at once, here and on the server; `resume` goes on.
     """
     from ..api import configure
     from ..tasks.registry import TASKS

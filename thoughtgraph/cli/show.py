@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from .codes import ExitCode
+from .failures import failure_notes
 from .options import AsJson, Db, option
 from .output import columns, line, only_data, remedy, short, tell, usage_line
-from .spending import failure_note
 from .stores import opened
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def show(
         units = list_units(base, spec.id)
         chosen = None if problem is None else resolve_problem(base, spec.id, problem)
         if chosen is None and len(units) != 1:
-            _list_units(spec, units, form, limit, db)
+            _list_units(store, spec, units, form, limit, db)
             return ExitCode.OK
         unit = units[0] if chosen is None else next(u for u in units if u.problem.id == chosen)
         _draw(store, spec, unit, form, limit)
@@ -98,7 +98,7 @@ def _draw(store: SqlStore, spec: RunSpec, unit: UnitSummary, form: Format, limit
     else:
         print(_headline(spec, unit))
         _print_tree(graph, limit)
-        if note := failure_note(store, spec.id, unit.problem.id):
+        for note in failure_notes(store, spec.id, unit.problem.id):
             print(note)
 
 
@@ -125,7 +125,9 @@ def _print_tree(graph: ReasoningGraph, limit: int) -> None:
     Console().print(graph.to_rich(limit))
 
 
-def _list_units(spec: RunSpec, units: list[UnitSummary], form: Format, limit: int, db: str | None) -> None:
+def _list_units(
+    store: SqlStore, spec: RunSpec, units: list[UnitSummary], form: Format, limit: int, db: str | None
+) -> None:
     if form == "json":
         print(json.dumps([_unit_record(unit) for unit in units], allow_nan=False))
         return
@@ -141,6 +143,8 @@ def _list_units(spec: RunSpec, units: list[UnitSummary], form: Format, limit: in
         for unit in units[:limit]
     ]
     print(columns(table, header))
+    for note in failure_notes(store, spec.id):
+        print(note)
     if len(units) > limit:
         tell(f"… and {len(units) - limit} more; list them with --max {len(units)}")
     tell(f"see one: {remedy('show', spec.id, '--problem', 'PROBLEM', db=db)}")

@@ -9,10 +9,11 @@ import typer
 from ..graph.errors import ThoughtGraphError
 from .codes import ExitCode
 from .driving import Place, drive
+from .failures import failure_notes, failure_record
 from .options import DEFAULTS, SearchOptions, TaskName, with_search_options
 from .output import line, only_data, usage_line
 from .progress import Spinner, choose
-from .spending import budget_note, failure_note, no_room
+from .spending import budget_note, no_room
 from .stores import opened
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def solve(
         with opened(search.db) as store:
             result, place = _search(store, search, settings, problem)
             if search.as_json:
-                emit(_record(result))
+                emit(_record(result) | {"failures": failure_record(store, place.run)})
             if result.status == "failed":
                 raise ThoughtGraphError(
                     f"the search {result.stopped}; try again: {place.resume} --retry-failed"
@@ -120,10 +121,7 @@ def _draw(result: Result, place: Place, settings: Settings) -> None:
     for number, (text, score) in enumerate(steps, start=1):
         print(f"  {number}. {line(text)}" + ("" if score is None else f"   {score:.2f}"))
     print(usage_line(result.usage))
-    for note in (
-        budget_note(place.store, place.run),
-        failure_note(place.store, place.run, result.graph.problem.id),
-    ):
+    for note in (budget_note(place.store, place.run), *failure_notes(place.store, place.run)):
         if note:
             print(note)
     print(f"see the tree: {place.show}")
@@ -135,7 +133,8 @@ def _reason(result: Result, settings: Settings) -> str:
         return ""
     kind, _, limit = result.stopped.partition(":")
     if kind == "budget":
-        return f"; the budget of {limit} has no room for more, if it has a solution, a larger one may help: --budget {limit}=…"
+        when = " before" if result.status == "no_answer" else ", and"
+        return f"{when} the budget of {limit.replace('_', ' ')} ran out; a larger one may help: --budget {limit}=…"
     return f"; the scheme has searched all it wanted{_instead(settings)}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .output import line
+from .output import figure
 
 if TYPE_CHECKING:
     from ..graph.ledger import UnitResult
@@ -27,19 +27,6 @@ def budget_note(store: SqlStore, run: str) -> str:
     if ended and len(refused) == len(ended):
         return _refused(settings, refused[0].removeprefix("budget:"))
     return _unspent(settings, ended)
-
-
-def failure_note(store: SqlStore, run: str, problem: str) -> str:
-    """Return how many requests of a search came to nothing because they failed, and why the last did; "" where none did."""
-    from ..storage.read import read_unit, unit_failures
-
-    errors = unit_failures(store.database, run, problem)
-    if not errors:
-        return ""
-    requests = "1 request" if len(errors) == 1 else f"{len(errors)} requests"
-    result = read_unit(store.database, run, problem).result
-    went_on = "" if result and result.status == "failed" else ", the search went on without"
-    return line(f"{requests} failed{went_on}; the last: {errors[-1]}")
 
 
 def no_room(stopped: str, usage: Usage) -> bool:
@@ -88,11 +75,7 @@ def _nearest(budget: Budget, usage: Usage) -> tuple[float, str]:
     paid = usage.as_dict()
     paid["tokens"] = usage.completion_tokens
     share, name, limit = max((paid[name] / limit, name, limit) for name, limit in budget.as_dict().items())
-    return share, f"{_figure(paid[name])} of {_figure(limit)} {name.replace('_', ' ')}"
-
-
-def _figure(amount: float) -> str:
-    return f"{amount:,}" if isinstance(amount, int) else f"{amount:,.2f}"
+    return share, f"{figure(paid[name])} of {figure(limit)} {name.replace('_', ' ')}"
 
 
 def _stop(settings: Settings) -> Stop:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ....graph.errors import ModelError
 from ..base import Generation, GenerationCall, Limits, Price, Sample
+from ..options import check_least
 from .chat import ChatTemplate, Templated
 from .detokenize import Decode, TextStream
 from .loading import (
@@ -52,7 +53,7 @@ class HFModel(Templated):
         name: identity without the version; by default `hf:` with the folder's or the hub's name.
 
     Raises:
-        UserError: if torch is not installed or there is no model at the path.
+        UserError: if torch is not installed, there is no model at the path, no such device, or `batch` is out of its range.
         ModelUnavailableError: if the weights cannot be loaded, or some are missing.
     """
 
@@ -67,6 +68,7 @@ class HFModel(Templated):
         batch: int = 64,
         name: str | None = None,
     ) -> None:
+        check_least(1, batch=batch)
         source = str(source)
         require_torch(name or f"hf:{source}")
         folder = check_source(source, "language model")
@@ -86,7 +88,7 @@ class HFModel(Templated):
         self._name = _identity(name, source, folder, self._model)
         chat = bool(self._tokenizer.chat_template) if chat is None else chat
         self._template = ChatTemplate(self._name, self._tokenizer, reasons) if chat else None
-        self._batch = max(1, batch)
+        self._batch = batch
         self._ends = _end_tokens(self._model, self._tokenizer)
         self._pad = _first(self._tokenizer.pad_token_id, *self._ends, 0)
         self._context: int | None = getattr(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from ....graph.errors import ModelUnavailableError, UserError
+from ..text import shorten
 
 T = TypeVar("T")
 
@@ -57,10 +58,19 @@ def _excepted(folder: Path) -> set[Path]:
 
 
 def choose_device(device: str) -> str:
-    """Return the device that `auto` stands for: CUDA, then Apple's MPS, then the CPU."""
+    """Return a device, or the one that `auto` stands for: CUDA, then Apple's MPS, then the CPU.
+
+    Raises:
+        UserError: if torch has none of this name here.
+    """
     import torch
 
     if device != "auto":
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError, ImportError) as error:
+            told = shorten(str(error).partition("\n")[0] or type(error).__name__)
+            raise UserError(f"there is no device {device!r} here ({told}); use auto or cpu") from error
         return device
     if torch.cuda.is_available():
         return "cuda"
@@ -96,11 +106,18 @@ def check_source(source: str, kind: str) -> Path | None:
                 f"{source!r} holds no {kind}: no config.json; give the folder save_pretrained wrote"
             )
         return path
-    if path.exists() or path.is_absolute() or source.startswith((".", "~")) or source.count("/") != 1:
+    if not may_be_on_hub(source):
         raise UserError(
             f"no {kind} at {source!r}; give a folder, or the name of one on the hub as OWNER/NAME"
         )
     return None
+
+
+def may_be_on_hub(source: str) -> bool:
+    """Return whether a source that is no folder can be the name of a model on the Hugging Face hub."""
+    path = Path(source).expanduser()
+    local = path.exists() or path.is_absolute() or source.startswith((".", "~"))
+    return not local and source.count("/") == 1
 
 
 @contextlib.contextmanager

@@ -34,7 +34,7 @@ _REMEMBERED = 1 << 16
 class VLLMModel(Templated):
     """A model on vLLM as a `LanguageModel`.
 
-    Models that name the same base share one engine, which the first call starts. The n samples of a call are one request. Sample i of a call draws with
+    Models that name the same base share one engine, which is started before the first search or by the first call. The n samples of a call are one request. Sample i of a call draws with
     a seed of its own, whatever it is batched with and however the samples are divided into calls. Log-probabilities are those at temperature 1, before
     top-p and min-p. Temperatures above 2 are refused by vLLM, and min-p is taken after the temperature.
 
@@ -100,6 +100,10 @@ class VLLMModel(Templated):
     async def context(self) -> int:
         """Return how many tokens prompt and answer may have together."""
         return self._context
+
+    async def ready(self) -> None:
+        """Start the engine, which takes tens of seconds or minutes; raises ModelUnavailableError if it cannot start."""
+        await self._engine.ready(self)
 
     async def aclose(self) -> None:
         """Shut the engine down, unless other models use it; a later call starts it again."""

@@ -11,7 +11,6 @@ import atexit
 import importlib
 import importlib.util
 import itertools
-import json
 import os
 import signal
 import threading
@@ -19,11 +18,12 @@ from collections.abc import Mapping
 from dataclasses import fields
 from multiprocessing import resource_tracker
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
-from ....graph.errors import ModelError, ModelUnavailableError, UnknownNameError, UserError
+from ....graph.errors import ModelError, ModelUnavailableError, UserError
 from ..text import shorten
 from .loading import check_source, weights_version
+from .vllm_options import check_names, default_arguments, model_config, refusal, room_for, sample_width
 
 _ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
@@ -37,8 +37,8 @@ _CPU_ENVIRONMENT = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     "OMP_NUM_THREADS": "1",
 }
-_CPU_BATCH, _CPU_CACHE = 8192, 1 << 30
-"""Tokens a step at least, and bytes of key-value cache, where nothing else is said."""
+_CPU_BATCH = 8192
+"""Tokens a step at least, where nothing else is said."""
 
 _engines: dict[str, VLLMEngine] = {}
 _lock = threading.Lock()
@@ -83,7 +83,7 @@ def shared_engine(source: str, options: Mapping[str, Any]) -> VLLMEngine:
 
 
 class VLLMEngine:
-    """One engine, started by the first call and again by the first after it was shut down.
+    """One engine, started by `ready` or the first call, and again by the next one after it was shut down.
 
     Args:
         location: a folder, or a name on the hub.
@@ -101,14 +101,13 @@ class VLLMEngine:
             os.environ.setdefault(name, value)
         arguments = importlib.import_module("vllm.engine.arg_utils").AsyncEngineArgs
         known = {field.name for field in fields(arguments)} - {"model"}
-        for name in options.keys() - known:
-            raise UnknownNameError("option of vllm models", name, ("adapter", "chat", "reasons", *known))
+        check_names(options, known)
         self.options = dict(options)
         self._location = location
         self._on_cpu: bool = importlib.import_module("vllm.platforms").current_platform.is_cpu()
-        self._arguments = {**_defaults(self._on_cpu), **options}
-        self.width = int(self._arguments["max_num_seqs"])
-        self.config: Any = _model_config(arguments, location, self._arguments)
+        self._arguments = {**default_arguments(self._on_cpu), **options}
+        self.width = sample_width(self._arguments)
+        self.config: Any = model_config(arguments, location, self._arguments)
         self.tokenizer: Any = importlib.import_module("vllm.tokenizers").cached_tokenizer_from_config(
             self.config
         )
@@ -140,6 +139,19 @@ class VLLMEngine:
             name = f"{folder.name}@{weights_version(folder)}"
             self._adapters[folder] = request(name, len(self._adapters) + 1, str(folder))
         return self._adapters[folder]
+
+    async def ready(self, user: object) -> None:
+        """Start the engine if it is not; for `user` see `generate`.
+
+        Raises:
+            ModelUnavailableError: if it cannot start, or has died.
+        """
+        if self._engine is None or self._failure or user not in self._users:
+
+            async def start() -> None:
+                self._started()
+
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(start(), self._open(user)))
 
     async def generate(self, prompt: tuple[int, ...], parameters: Any, adapter: Any, user: object) -> Any:
         """Return vLLM's final `RequestOutput`; a caller that is cancelled aborts the request.
@@ -222,7 +234,7 @@ class VLLMEngine:
             try:
                 self._engine = self._start()
             except Exception as error:
-                self._failure = f"vLLM cannot start with {self._location!r}: {shorten(str(error), 300)}"
+                self._failure = f"vLLM cannot start with {self._location!r}: {refusal(error, 300)}"
                 raise ModelUnavailableError(self._failure) from error
         return self._engine
 
@@ -233,7 +245,7 @@ class VLLMEngine:
                 os.environ.setdefault(name, value)
             options.setdefault("max_num_batched_tokens", max(_CPU_BATCH, self.config.max_model_len))
         if self._adapters:
-            options = {**_room_for(list(self._adapters), self._on_cpu), **options}
+            options = {**room_for(list(self._adapters), self._on_cpu), **options}
         arguments = importlib.import_module("vllm.engine.arg_utils").AsyncEngineArgs
         throughput = importlib.import_module("vllm.usage.usage_lib").UsageContext.LLM_CLASS
         engine = importlib.import_module("vllm.v1.engine.async_llm").AsyncLLM
@@ -254,54 +266,3 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
     resource_tracker.ensure_running()  # when it starts, it unblocks the signal
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     loop.run_forever()
-
-
-def _defaults(on_cpu: bool) -> dict[str, Any]:
-    """Return engine arguments that hold unless the user gives others."""
-    common = {
-        "enable_prefix_caching": True,
-        "max_num_seqs": 256,
-        "disable_log_stats": True,
-        "use_tqdm_on_load": False,
-    }
-    on_cpu_alone = {
-        "dtype": "float32",
-        "enforce_eager": True,
-        "distributed_executor_backend": "uni",  # workers in processes of their own starve each other on few cores
-        "enable_chunked_prefill": False,  # with a seed it kills the CPU engine
-        "kv_cache_memory_bytes": _CPU_CACHE,
-    }
-    return common | on_cpu_alone if on_cpu else common
-
-
-def _model_config(arguments: Any, location: str, options: Mapping[str, Any]) -> Any:
-    try:
-        config = arguments(model=location, **options).create_model_config()
-    except OSError as error:
-        raise ModelUnavailableError(
-            f"cannot load the model {location!r}: {shorten(str(error))}; check the name, and download it first when HF_HUB_OFFLINE is set"
-        ) from error
-    except Exception as error:  # of a class of vLLM's own, or of pydantic
-        raise UserError(f"vLLM refuses {location!r}: {shorten(str(error), 400)}") from error
-    if config.runner_type != "generate":
-        raise UserError(
-            f"{location!r} scores and does not generate; serve it with `vllm serve --runner pooling` and name it as a scorer, pooling:NAME"
-        )
-    return config
-
-
-def _room_for(adapters: list[Path], on_cpu: bool) -> dict[str, Any]:
-    """Return the engine arguments by which these adapters fit at the same time.
-
-    On a CPU one slot more than that stays empty: the kernels there (0.32.0) read the last slot for requests of the base model that are batched with others.
-    """
-    configs = [
-        json.loads((folder / "adapter_config.json").read_text(encoding="utf-8")) for folder in adapters
-    ]
-    rank = max(int(config.get("r", 0)) for config in configs)
-    ranks = cast("tuple[int, ...]", get_args(importlib.import_module("vllm.config.lora").MaxLoRARanks))
-    return {
-        "enable_lora": True,
-        "max_loras": len(adapters) + on_cpu,
-        "max_lora_rank": min((r for r in ranks if r >= rank), default=max(ranks)),
-    }

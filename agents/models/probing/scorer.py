@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from ....graph.errors import ModelError
 from ..base import ScoringModel, Trace, score_kind
@@ -32,6 +32,8 @@ async def probe_scorer(scorer: ScoringModel) -> AsyncIterator[Finding]:
         await reached(scorer)
         scores = await score(RIGHT)
         yield _told(scorer, scores, await score((WRONG,)))
+        if (compared := getattr(scorer, "compared", None)) is not None:
+            yield _tokenizer(compared)
         yield _newest(scores, await score(RIGHT, newest=True))
         yield _prefix(scorer, scores, await score(RIGHT[:1]))
         yield await _speed(scheduler, scorer)
@@ -55,6 +57,18 @@ def _told(scorer: ScoringModel, scores: Sequence[float], wrong: Sequence[float])
         else "a number for a whole solution; it judges finished ones, not steps"
     )
     return Finding("scores", "ok", f"{told}; {kind}")
+
+
+def _tokenizer(compared: Mapping[str, bool]) -> Finding:
+    """Return whether the servers told how they read text; one that reads it otherwise has given no scores."""
+    if compared and all(compared.values()):
+        return Finding("tokenizer", "ok", "the server reads text as the tokenizer here does")
+    return Finding(
+        "tokenizer",
+        "note",
+        "the server does not tell how it reads text (POST /tokenize), so its tokenizer could not be compared with the one here; "
+        "make sure that ?tokenizer= is the served model's own",
+    )
 
 
 def _newest(scores: Sequence[float], newest: Sequence[float]) -> Finding:

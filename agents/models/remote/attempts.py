@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ....graph.errors import ModelError, ModelUnavailableError
 from ....graph.ids import derive_rng
+from ..options import check_least
 from .faults import Action, Fault
 
 _MAX_BACKOFF_S = 30.0
@@ -17,12 +18,16 @@ _TIMEOUT_TRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Bounds of what a call puts up with."""
+    """Bounds of what a call puts up with; raises UserError outside their ranges."""
 
     tries: int = 5
     """Tries of one fault (≥ 1); in all, twice as many."""
     wait: float = 0.5
     """Seconds before the second try, doubled for each further one (≥ 0)."""
+
+    def __post_init__(self) -> None:
+        check_least(1, tries=self.tries)
+        check_least(0, wait=self.wait)
 
 
 class Asked(Protocol):
@@ -44,11 +49,13 @@ class Attempts:
     Args:
         name: of the model, for messages.
         patience: see there.
+        address: see `ClientSettings`.
         call: whose tries they are. The jitter of its waits derives from it: a run repeats itself, and calls do not come in step.
     """
 
-    def __init__(self, name: str, patience: Patience, call: Asked) -> None:
+    def __init__(self, name: str, patience: Patience, address: str, call: Asked) -> None:
         self._name = name
+        self._address = address
         self._patience = patience
         self._call = call
         self._faults = Counter[str]()
@@ -87,29 +94,33 @@ class Attempts:
 
     def _final(self, fault: Fault) -> ModelError:
         if fault.action is Action.FAIL_RUN:
-            return ModelUnavailableError(f"{self._name}: {fault}; {_REMEDIES[fault.kind]}")
+            remedy = _REMEDIES[fault.kind].format(address=self._address)
+            return ModelUnavailableError(f"{self._name}: {fault}; {remedy}")
         if fault.action is Action.FAIL_CALL:
             return ModelError(f"{self._name} refused the request ({fault}); {_REMEDIES[fault.kind]}")
         total = self._faults.total()
         times = "once" if total == 1 else f"{total} times"
         if fault.kind == "unreachable":
-            return unreachable(self._name, fault, times)
-        return ModelError(f"{self._name} failed {times}, at last with: {fault}; resume to try again")
+            return unreachable(self._name, self._address, fault, times)
+        return ModelError(
+            f"{self._name} failed {times}, at last with: {fault}; try again when the server is well"
+        )
 
 
-def unreachable(name: str, fault: Fault, times: str = "tried once") -> ModelUnavailableError:
-    """Return the error of a model whose servers take no connection."""
-    return ModelUnavailableError(f"{name}: {fault}, {times}; start the server or check --base-url")
+def unreachable(name: str, address: str, fault: Fault, times: str = "tried once") -> ModelUnavailableError:
+    """Return the error of a model whose servers take no connection; for `address` see `ClientSettings`."""
+    return ModelUnavailableError(f"{name}: {fault}, {times}; start the server or check {address}")
 
 
 _REMEDIES = {
-    "account": "check the key, its permissions and the account, then resume",
-    "not_found": "check the model's name and the base URL, then resume",
-    "redirected": "give that address as --base-url and resume",
-    "certificate": "name the authority's certificate in SSL_CERT_FILE and resume",
-    "swapped": "serve the right model, or allow that name with served_as, and resume",
-    "long_wait": "lower max_concurrency, or resume later",
+    "account": "check the key, its permissions and the account",
+    "not_found": "check the model's name and {address}",
+    "unsupported": "start the server for what is asked of it, or begin anew with another model (of a scorer: another task=)",
+    "redirected": "give that address as {address}",
+    "certificate": "name the authority's certificate in SSL_CERT_FILE",
+    "swapped": "serve the right model, or allow that name with served_as",
+    "long_wait": "lower max_concurrency, or try again later",
     "context": "shorten the prompt or max_tokens, or serve the model with a longer context",
     "refused": "change the prompt or the parameters it names",
 }
-"""What to do about faults that no further try mends."""
+"""What to do about faults that no further try mends; a run that they stop says by itself how it is resumed."""

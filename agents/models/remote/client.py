@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ..base import GenerationCall
+from ..options import check_above, check_least
 from ..text import prompt_token_bound
 from .attempts import Asked, Attempts, Patience, unreachable
 from .endpoints import Endpoint, Endpoints, EndpointStatistics
@@ -26,11 +27,13 @@ _BODY = 4 << 20
 _BODY_PER_TOKEN = 2048
 """Bytes that a token may take in a reply at most: text, id, and its log-probability beside the likeliest one."""
 _BODY_PER_PROMPT_TOKEN = 16
+_SCORES = ("/pooling", "/classify")
+"""Paths of servers that score."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
-    """See the arguments of `OpenAIModel`."""
+    """See the arguments of `OpenAIModel`; raises UserError outside their ranges."""
 
     targets: tuple[Target, ...]
     key: str = field(repr=False)
@@ -40,6 +43,13 @@ class ClientSettings:
     patience: Patience
     max_wait: float
     served_as: tuple[str, ...]
+    address: str = "--base-url"
+    """Where the user says where the servers are, for messages."""
+
+    def __post_init__(self) -> None:
+        check_least(1, max_concurrency=self.concurrency)
+        check_above(0, timeout=self.timeout, connect_timeout=self.connect_timeout)
+        check_least(0, max_wait=self.max_wait)
 
 
 class Client:
@@ -76,7 +86,7 @@ class Client:
         """
         faults = await asyncio.gather(*(endpoint.unreachable() for endpoint in self._endpoints))
         if all(faults) and faults[0] is not None:
-            raise unreachable(self._name, faults[0]) from faults[0]
+            raise unreachable(self._name, self._settings.address, faults[0]) from faults[0]
 
     async def context(self) -> int | None:
         """Return the smallest context in tokens that a server tells for the model; None if none does."""
@@ -93,7 +103,13 @@ class Client:
         return await self._insist(call, lambda endpoint: self._ask_once(endpoint, call))
 
     async def post(
-        self, asked: Asked, path: str, body: bytes, read: Callable[[bytes], Served[T]], most: int = 0
+        self,
+        asked: Asked,
+        path: str,
+        body: bytes,
+        read: Callable[[bytes], Served[T]],
+        most: int = 0,
+        greet: Callable[[Endpoint], Awaitable[bool]] | None = None,
     ) -> T:
         """Make a request for something else than a generation, such as scores, again as often as it helps.
 
@@ -103,6 +119,7 @@ class Client:
             body: of the request.
             read: makes of the reply's body the served model's name, None if it does not say, and the result; raises Fault.
             most: bytes that an honest reply may have beyond a few million.
+            greet: called before, with the server that was chosen; raises Fault, or ModelError. False: it could not be asked after all.
 
         Raises:
             ModelError: if there is no reply; `ModelUnavailableError` if no other request would fare better.
@@ -110,6 +127,8 @@ class Client:
 
         async def once(endpoint: Endpoint) -> T | None:
             try:
+                if greet is not None and not await greet(endpoint):
+                    return None
                 reply = await endpoint.post(path, body, _BODY + most)
                 if reply is None:
                     return None
@@ -125,8 +144,8 @@ class Client:
 
     async def _insist(self, asked: Asked, once: Callable[[Endpoint], Awaitable[T | None]]) -> T:
         """Return what `once` brings from a server; None from it means that this server could not take it after all."""
-        attempts, failed = Attempts(self._name, self._settings.patience, asked), set[Endpoint]()
-        repeated = False
+        settings, failed = self._settings, set[Endpoint]()
+        attempts, repeated = Attempts(self._name, settings.patience, settings.address, asked), False
         while True:
             endpoint = self._endpoints.choose(asked.route, failed)
             try:
@@ -164,7 +183,9 @@ class Client:
                     if 0 < fault.room < limit:
                         limit = fault.room
                         continue
-                if fault.kind in ("refused", "garbled") and self._dialect.learn(self._name, fault, sent):
+                if fault.kind in ("refused", "garbled", "unsupported") and self._dialect.learn(
+                    self._name, fault, sent
+                ):
                     continue
                 if fault.kind == "not_found":
                     raise await self._explained(endpoint, fault, self._dialect.path, "/models") from fault
@@ -201,12 +222,14 @@ class Client:
         listing = await endpoint.get(models, _BODY)
         names = () if listing is None else read_listing(listing)
         if not names:
-            return Fault(
-                "not_found",
-                f"{endpoint.target.url} has no such model or path ({fault}); it may lack /v1 at its end",
-            )
+            short = "; it may lack /v1 at its end" if models == "/models" else ""
+            return Fault("not_found", f"{endpoint.target.url} has no such model or path ({fault}){short}")
         if self._dialect.model in names:
-            return Fault("not_found", f"{endpoint.target.url} has the model, but not {path} ({fault})")
+            flag = f"with{'' if path in _SCORES else 'out'} --runner pooling"
+            return Fault(
+                "unsupported",
+                f"{endpoint.target.url} has the model, but not {path} ({fault}), which vLLM has when it serves {flag}",
+            )
         return Fault(
             "not_found",
             f"{endpoint.target.url} has no model {self._dialect.model!r}, but {nearest_first(self._dialect.model, names)}",

@@ -14,6 +14,7 @@
 | `refused` | any other 4xx, a prompt that moderation flagged among them | fail the call | 1 |
 | `account` | 401, 402, 403, quota spent, account closed | fail the run | 1 |
 | `not_found` | 404, 405, 410: no such model or no such path | fail the run | 1 |
+| `unsupported` | 501, or a 400 that says so: the server was not started for what is asked of it | fail the run | 1 |
 | `redirected` | 3xx: the base URL is another one | fail the run | 1 |
 | `certificate` | the server's certificate is not trusted | fail the run | 1 |
 | `swapped` | a model answered that was not asked for | fail the run | 1 |
@@ -49,6 +50,7 @@ Kind = Literal[
     "refused",
     "account",
     "not_found",
+    "unsupported",
     "redirected",
     "certificate",
     "swapped",
@@ -79,6 +81,7 @@ ACTIONS: Mapping[Kind, Action] = {
     "refused": Action.FAIL_CALL,
     "account": Action.FAIL_RUN,
     "not_found": Action.FAIL_RUN,
+    "unsupported": Action.FAIL_RUN,
     "redirected": Action.FAIL_RUN,
     "certificate": Action.FAIL_RUN,
     "swapped": Action.FAIL_RUN,
@@ -105,12 +108,15 @@ _BY_STATUS: Mapping[int, Kind] = {
     410: "not_found",
     425: "server_error",
     429: "busy",
+    501: "unsupported",
 }
 _CONTEXT = re.compile(
     r"context[ _]?(?:length|size|window)|maximum model length|exceed_context_size|input tokens exceed|max_model_len",
     re.IGNORECASE,
 )
 _GARBLED = re.compile(r"(?:not|n't|parse|invalid|decode).{0,30}\bJSON|JSON (?:decode|parse)", re.IGNORECASE)
+_NO_SUCH_TASK = re.compile(r"does not support [\w ]{1,40} API", re.IGNORECASE)
+"""How vLLM says that it was started for another task, with status 501 or, in earlier versions, 400."""
 _ABOUT_CALL = re.compile(r"moderation|flagged|content[ _](?:policy|filter)|logprobs", re.IGNORECASE)
 """In a reply with status 403: it is about this prompt or a parameter, not about the key."""
 _PROMPT_TOKENS = re.compile(
@@ -206,6 +212,8 @@ def _kind(status: int, code: str, told: str) -> Kind:
         return "server_error"
     if _CONTEXT.search(told):
         return "context"
+    if status == 400 and _NO_SUCH_TASK.search(told):
+        return "unsupported"
     return "garbled" if status in (400, 422) and _GARBLED.search(told) else "refused"
 
 

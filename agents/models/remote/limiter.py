@@ -1,8 +1,8 @@
 """How many requests one server gets at a time: as many as it takes, found out by additive increase and multiplicative decrease.
 
-The limit starts moderate and doubles in a round trip while requests succeed. A rejection (429) after a round trip of successes takes one place away: the last
-place was one too many, or it had nothing to do with how many there were. One that comes sooner halves the limit, once in a round trip, and the number of
-requests that were not rejected is remembered as the ceiling. From then on the limit closes in on the ceiling, probes slowly beyond it, and faster the
+The limit starts moderate and doubles in a round trip while requests succeed. Where more than a few requests in a row are rejected (429), the first burst of a
+round trip halves it, and the number of requests that were not rejected is remembered as the ceiling. A rejection that comes alone lowers the limit to the
+ceiling where that was just exceeded; otherwise it had nothing to do with how many requests there were, and changes nothing. From then on the limit closes in on the ceiling, probes slowly beyond it, and faster the
 farther it gets without a rejection: the shape of CUBIC (RFC 9438), with round trips for seconds. So it stays near what the server takes most of the
 time, and finds out when that becomes more.
 """
@@ -21,6 +21,9 @@ _APPROACH = 0.5
 _PROBE = 0.25
 """Requests that it grows by at the ceiling; halved each time the ceiling proves right."""
 _MIN_PROBE = 1 / 16
+_BURST = 3
+"""Rejections that are too many, less one for every `_CALM` successes between them."""
+_CALM = 8
 
 
 class Limiter:
@@ -39,8 +42,8 @@ class Limiter:
         self._probe = _PROBE
         self._round = 0
         """Number of times the limit was halved."""
-        self._well = 0
-        """Successes in a row, of requests sent since then."""
+        self._burst = 0.0
+        """Rejections of late, of requests sent since then."""
         self._gate = -math.inf
         self._in_flight = 0
         self._waiting: deque[asyncio.Future[int | None]] = deque()
@@ -95,7 +98,7 @@ class Limiter:
         """Grow the limit if the request of this ticket was sent since it last fell, and the limit is what holds others back."""
         if ticket != self._round:
             return
-        self._well += 1
+        self._burst = max(0.0, self._burst - 1 / _CALM)
         if self._in_flight >= self.limit:
             step = min(1.0, self._pace() / self._limit)
             self._limit = min(float(self._most), self._limit + step)
@@ -103,16 +106,20 @@ class Limiter:
                 self._probe = _PROBE
 
     def rejected(self, ticket: int) -> None:
-        """Lower the limit if the request of this ticket was sent since it was last halved: by one if it is alone, else to half."""
-        if ticket == self._round:
-            alone, self._well = self._well >= self._limit, 0
-            self._round += not alone
-            if not alone or self._in_flight >= self.limit:
-                if self._in_flight > self._ceiling:
-                    self._probe = max(_MIN_PROBE, self._probe / 2)
-                self._ceiling = self._in_flight
-            self._limit = max(1.0, self._limit - 1 if alone else self._in_flight / 2)
-        self._ceiling = max(1.0, self._ceiling - 1)
+        """Lower the limit if the request of this ticket was sent since it was last halved."""
+        if ticket != self._round:
+            self._ceiling = max(1.0, self._ceiling - 1)
+            return
+        self._burst += 1
+        burst, beyond = self._burst >= _BURST, self._in_flight > self._ceiling
+        if beyond:
+            self._probe = max(_MIN_PROBE, self._probe / 2)
+        if burst or beyond:
+            self._ceiling = max(1.0, self._in_flight - 1)
+            self._limit = max(1.0, self._in_flight / 2) if burst else self._ceiling
+        if burst:
+            self._round += 1
+            self._burst = 0.0
 
     def close_until(self, time: float) -> None:
         """Send nothing before this loop time."""

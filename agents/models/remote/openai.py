@@ -23,7 +23,7 @@ from .client import Client, ClientSettings
 from .endpoints import EndpointStatistics
 from .limiter import START
 from .request import Dialect
-from .target import Target, read_target
+from .target import Target, read_key, read_target
 
 T = TypeVar("T")
 
@@ -45,12 +45,12 @@ class OpenAIModel:
         api_key_env: environment variable that holds the key; needed for OpenAI.
         completions: continue raw text through `/completions` instead of chatting.
         max_concurrency: requests at the same time to one server (≥ 1). Fewer are sent while the server rejects more with status 429.
-        timeout: seconds for one request, once the limit lets it go.
-        connect_timeout: seconds until a connection is there.
+        timeout: seconds for one request, once the limit lets it go (> 0).
+        connect_timeout: seconds until a connection is there (> 0).
         tries: times a request is made at most when it meets the same fault (≥ 1); see `faults` for what is tried less often.
-        wait: seconds before the second try, doubled for each further one unless the server names a time.
+        wait: seconds before the second try, doubled for each further one unless the server names a time (≥ 0).
         max_wait: longest Retry-After that is waited for, in seconds; a longer one stops the run.
-        price: dollars per million tokens.
+        price: dollars per million tokens; without one, a budget in dollars is refused. In a spec, `price=3,15`.
         logprobs: ask for the log-probability of each token.
         token_ids: ask for token ids (`return_token_ids`, vLLM); by default of all servers but OpenAI.
         send_seed: send the call's seed.
@@ -64,7 +64,7 @@ class OpenAIModel:
             the identity, so a run can be resumed against a server that moved.
 
     Raises:
-        UserError: if there is no key for OpenAI, or an address cannot be read.
+        UserError: if there is no key for OpenAI, an address cannot be read, or a number is out of its range.
     """
 
     def __init__(
@@ -92,15 +92,15 @@ class OpenAIModel:
         targets = _targets(base_url)
         ours = any(target.host == "api.openai.com" for target in targets)
         self._name = f"openai:{model}" + (f"@{version}" if version else "")
-        self._price = price or Price()
+        self._price = price
         self._reasons = bool(reasons) and not completions
         self._settings = ClientSettings(
             targets,
             key=_read_key(model, api_key_env, needed=ours),
-            concurrency=max(1, max_concurrency),
+            concurrency=max_concurrency,
             timeout=timeout,
             connect_timeout=connect_timeout,
-            patience=Patience(max(1, tries), wait),
+            patience=Patience(tries, wait),
             max_wait=max_wait,
             served_as=_texts(served_as),
         )
@@ -148,7 +148,12 @@ class OpenAIModel:
 
     @property
     def price(self) -> Price:
-        return self._price
+        return self._price or Price()
+
+    @property
+    def priced(self) -> bool:
+        """See `base.knows_price`."""
+        return self._price is not None
 
     @property
     def statistics(self) -> tuple[EndpointStatistics, ...]:
@@ -268,11 +273,9 @@ def _texts(value: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def _read_key(model: str, variable: str, *, needed: bool) -> str:
-    key = os.environ.get(variable, "").strip()
+    key = read_key(variable)
     if needed and not key:
         raise UserError(f"openai:{model} needs a key; set {variable}, or give --base-url for your own server")
-    if not (key.isascii() and key.isprintable()):
-        raise UserError(f"the key in {variable} has characters that no key has; set it anew")
     return key
 
 

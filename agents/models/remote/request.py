@@ -120,7 +120,7 @@ class Dialect:
 
         Args:
             name: of the model, for the log.
-            fault: of the kind `refused` or `garbled`.
+            fault: of the kind `refused`, `garbled` or `unsupported`.
             sent: the body that was refused.
         """
         asked: dict[str, Any] = json.loads(sent)

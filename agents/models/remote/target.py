@@ -1,10 +1,11 @@
-"""Where a server is: its URL, and the proxy and the certificates that the environment names for it.
+"""Where a server is: its URL, and the proxy, the certificates and the key that the environment has for it.
 
 `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` (or the system's settings on macOS and Windows), `SSL_CERT_FILE` and `SSL_CERT_DIR` are obeyed.
 """
 
 from __future__ import annotations
 
+import os
 import ssl
 import urllib.request
 from dataclasses import dataclass, field
@@ -46,6 +47,18 @@ def read_target(base_url: str) -> Target:
     if "@" in parts.netloc:
         raise UserError(f"the base_url of {parts.hostname} has a login in it; give a key by the environment")
     return Target(url, parts.hostname, parts.scheme == "https", _proxy(parts.scheme, parts.netloc))
+
+
+def read_key(variable: str) -> str:
+    """Return the key in an environment variable, "" if there is none.
+
+    Raises:
+        UserError: if it cannot be one.
+    """
+    key = os.environ.get(variable, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise UserError(f"the key in {variable} has characters that no key has; set it anew")
+    return key
 
 
 def _proxy(scheme: str, authority: str) -> str | None:

@@ -16,9 +16,9 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import math
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import orjson
@@ -26,12 +26,14 @@ import orjson
 from ....graph.errors import ModelError, ModelUnavailableError, UnknownNameError, UserError
 from ....graph.ids import address
 from ..base import Limits, ScoreKind, Trace
-from ..inprocess.loading import load_tokenizer
+from ..inprocess.loading import load_tokenizer, may_be_on_hub
+from ..options import check_least
 from ..remote.attempts import Patience
 from ..remote.client import Client, ClientSettings
 from ..remote.faults import Action, Fault, error_fault
 from ..remote.request import Dialect
-from ..remote.target import read_target
+from ..remote.target import read_key, read_target
+from .comparing import Comparison
 from .formats import TraceFormat, format_of, make_format
 from .heads import architecture_of, read_config
 from .reading import Batch
@@ -66,7 +68,8 @@ class PoolingScorer:
 
     Raises:
         UnknownNameError: if there is no such format or task.
-        UserError: if transformers is not installed, the URL is none, the format cannot be told, or the tokenizer lacks a token of it.
+        UserError: if transformers is not installed, there is no tokenizer, the URL is none, the key cannot be one, the format cannot be told, or the
+            tokenizer lacks a token of it.
         ModelUnavailableError: if the tokenizer cannot be loaded.
     """
 
@@ -93,28 +96,32 @@ class PoolingScorer:
         if task is not None and task not in get_args(Task):
             raise UnknownNameError("task of a pooling server", task, get_args(Task))
         urls = [base_url] if isinstance(base_url, str) else list(base_url)
-        source = tokenizer or model
+        source = _tokenizer_source(model, tokenizer)
+        loaded = load_tokenizer(source)
         self._format = make_format(
             _found(source) if format == "auto" else format,
-            load_tokenizer(source),
+            loaded,
             step_tag=step_tag,
             good=good,
             bad=bad,
         )
-        self._model, self._batch, self._concurrency = model, max(1, batch), max(1, max_concurrency)
+        check_least(1, batch=batch, max_concurrency=max_concurrency)
+        self._model, self._batch, self._concurrency = model, batch, max_concurrency
         self._task: Task = task or ("classify" if self._format.name in ("orm", "value") else "token_classify")
         self._name = f"pooling:{model}" + (f"@{version}" if version else "")
         self._name += "" if self._format.name == "step" else f"/{self._format.name}"
         self._settings = ClientSettings(
             tuple(read_target(url.rstrip("/").removesuffix("/v1")) for url in urls),
-            key=os.environ.get(api_key_env, "").strip(),
+            key=read_key(api_key_env),
             concurrency=self._concurrency,
             timeout=timeout,
             connect_timeout=10.0,
-            patience=Patience(max(1, tries)),
+            patience=Patience(tries),
             max_wait=60.0,
             served_as=(),
+            address="base_url in its name",
         )
+        self._comparison = Comparison(self._name, model, source, loaded, self._format)
         self._open: tuple[asyncio.AbstractEventLoop, Client] | None = None
 
     @property
@@ -130,6 +137,11 @@ class PoolingScorer:
     def limits(self) -> Limits:
         return Limits(batch=self._batch, concurrency=self._concurrency)
 
+    @property
+    def compared(self) -> Mapping[str, bool]:
+        """For each server asked so far, by URL, whether it told how it reads text, so that it could be compared with the tokenizer here."""
+        return self._comparison.told
+
     async def reach(self) -> None:
         """Find out without a call whether a server is there; raises ModelUnavailableError at once if none is."""
         await self._connected().reach()
@@ -144,7 +156,8 @@ class PoolingScorer:
         """Score the traces in one request; what the server refuses is asked for again in parts, so that a bad trace fails alone.
 
         Raises:
-            ModelUnavailableError: if the server cannot be reached, wants a key, or has no such model: the message names those it has.
+            ModelUnavailableError: if the server cannot be reached, wants a key, reads text with another tokenizer, or has no such model: the message
+                names those it has.
         """
         batch = Batch(self._name, self._format, traces)
         while work := batch.states if self._task == "classify" else batch.longest:
@@ -177,6 +190,7 @@ class PoolingScorer:
             body,
             lambda reply: read_reply(reply, self._task, len(work)),
             most,
+            self._comparison.greet,
         )
 
     def _connected(self) -> Client:
@@ -196,6 +210,20 @@ class _Request:
     def id(self, model: str) -> str:
         """See `Asked.id`."""
         return address("scores", model, self.body.decode())
+
+
+def _tokenizer_source(model: str, tokenizer: str | None) -> str:
+    """Return the folder, or the name on the hub, of the tokenizer; by default those of the model."""
+    source = tokenizer or model
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return str(folder)
+    if not may_be_on_hub(source):
+        what = (
+            f"there is no tokenizer at {tokenizer!r}" if tokenizer else "its name does not tell its tokenizer"
+        )
+        raise UserError(f"pooling:{model}: {what}; give ?tokenizer=FOLDER or OWNER/NAME")
+    return source
 
 
 def _found(source: str) -> str:

@@ -26,6 +26,7 @@ from ..inprocess.loading import (
     require_torch,
     weights_version,
 )
+from ..options import check_least
 from .formats import make_format
 from .heads import detect_format, load_network, read_config
 from .reading import Batch
@@ -47,7 +48,7 @@ class HFStepScorer:
 
     Raises:
         UnknownNameError: if there is no such format.
-        UserError: if torch is not installed, there is no model at the path, the format cannot be told, or the tokenizer lacks a token of it.
+        UserError: if torch is not installed, there is no model at the path, no such device, `batch` is out of its range, the format cannot be told, or the tokenizer lacks a token of it.
         ModelUnavailableError: if the weights cannot be loaded, or lack the head.
     """
 
@@ -64,6 +65,7 @@ class HFStepScorer:
         batch: int = 64,
         name: str | None = None,
     ) -> None:
+        check_least(1, batch=batch)
         source = str(source)
         require_torch(name or f"hf:{source}")
         folder = check_source(source, "scoring model")
@@ -84,7 +86,7 @@ class HFStepScorer:
             + ("" if self._format.name == "step" else f"/{self._format.name}")
             + ("" if dtype_name == "float32" else f"/{dtype_name}")
         )
-        self._batch = max(1, batch)
+        self._batch = batch
         self._context: int | None = getattr(base.config.get_text_config(), "max_position_embeddings", None)
         self._vocabulary = int(base.get_input_embeddings().num_embeddings)
         self._worker = Worker("score")
