@@ -50,7 +50,7 @@ ATTEMPTS = 4
 """Of a puzzle at once, in treequest."""
 SCHEMES: dict[str, dict[str, Any]] = {
     "beam": {"merge_states": True},
-    "mcts": {  # chosen on the server, which does not draw distinct steps as the shipped model does in this process
+    "mcts": {  # chosen on validation on the server, which draws no distinct steps as the shipped model does in this process
         "branching": 2,
         "widening": 4,
         "max_expansions": 32,

@@ -146,6 +146,12 @@ def _patience(told: Sequence[Load]) -> str:
     return f": waiting up to {DRAIN_SECONDS:g} s for {requests} under way, Ctrl-C again ends them now"
 
 
+def notes(place: Place) -> list[str]:
+    """Return what is to be said of a run beside its figures, in lines: of its budget, and of what failed."""
+    budget = budget_note(place.store, place.run)
+    return [*([budget] if budget else []), *failure_notes(place.store, place.run)]
+
+
 def report(place: Place, summary: Summary, interrupted: bool, emit: Callable[[Any], None] | None) -> ExitCode:
     """Print how a run stands, as a record where `emit` is given, and return the exit code."""
     if emit is not None:
@@ -154,9 +160,8 @@ def report(place: Place, summary: Summary, interrupted: bool, emit: Callable[[An
         accuracy = "" if summary.accuracy is None else f" ({summary.accuracy:.1%} of those graded)"
         print(f"run {summary.run}: {summary.solved} of {summary.problems} solved{accuracy}")
         print(usage_line(summary.usage))
-        for note in (budget_note(place.store, place.run), *failure_notes(place.store, place.run)):
-            if note:
-                print(note)
+        for note in notes(place):
+            print(note)
         print(f"see the problems: {place.show}")
     if interrupted:
         return ExitCode.INTERRUPTED

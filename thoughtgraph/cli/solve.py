@@ -8,12 +8,12 @@ import typer
 
 from ..graph.errors import ThoughtGraphError
 from .codes import ExitCode
-from .driving import Place, drive
-from .failures import failure_notes, failure_record
+from .driving import Place, drive, notes
+from .failures import failure_record
 from .options import DEFAULTS, SearchOptions, TaskName, with_search_options
 from .output import line, only_data, usage_line
 from .progress import Spinner, choose
-from .spending import budget_note, no_room
+from .spending import no_room
 from .stores import opened
 
 if TYPE_CHECKING:
@@ -121,9 +121,8 @@ def _draw(result: Result, place: Place, settings: Settings) -> None:
     for number, (text, score) in enumerate(steps, start=1):
         print(f"  {number}. {line(text)}" + ("" if score is None else f"   {score:.2f}"))
     print(usage_line(result.usage))
-    for note in (budget_note(place.store, place.run), *failure_notes(place.store, place.run)):
-        if note:
-            print(note)
+    for note in notes(place):
+        print(note)
     print(f"see the tree: {place.show}")
 
 

@@ -24,10 +24,10 @@ from .loading import (
     check_source,
     choose_device,
     choose_dtype,
+    identity,
     load_pretrained,
     load_tokenizer,
     require_torch,
-    weights_version,
 )
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class HFModel(Templated):
         self._model = load_pretrained(
             AutoModelForCausalLM, location, device=device, dtype=choose_dtype(dtype, device)
         )
-        self._name = _identity(name, source, folder, self._model)
+        self._name = identity("hf", source, folder, self._model.config, self._model.dtype, name=name)
         chat = bool(self._tokenizer.chat_template) if chat is None else chat
         self._template = ChatTemplate(self._name, self._tokenizer, reasons) if chat else None
         self._batch = batch
@@ -224,15 +224,6 @@ class HFModel(Templated):
                 f"the prompt has {len(ids)} tokens, and the context of {self._name} {self._context}"
             )
         return ids
-
-
-def _identity(name: str | None, source: str, folder: Path | None, model: Any) -> str:
-    version = (getattr(model.config, "_commit_hash", None) or "unknown")[:12]
-    if folder is not None:
-        version = weights_version(folder)
-    base = name or f"hf:{source if folder is None else folder.resolve().name}"
-    dtype = str(model.dtype).removeprefix("torch.")
-    return f"{base}@{version}" + ("" if dtype == "float32" else f"/{dtype}")
 
 
 def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:

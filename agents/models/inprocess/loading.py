@@ -53,6 +53,34 @@ def weights_version(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def identity(
+    kind: str,
+    source: str,
+    folder: Path | None,
+    config: Any,
+    dtype: Any,
+    *,
+    name: str | None = None,
+    form: str = "",
+) -> str:
+    """Return the identity of a model in this process: `KIND:NAME@VERSION`, and what else decides the numbers it gives.
+
+    Args:
+        kind: as its specs begin.
+        source: what was asked for.
+        folder: where it lies; None for a model of the hub, whose version is the commit.
+        config: its configuration.
+        dtype: its torch data type, named unless it is float32.
+        name: in place of kind and the folder's or the hub's name.
+        form: further on the form of what it reads or gives, with a slash before it.
+    """
+    commit = (getattr(config, "_commit_hash", None) or "unknown")[:12]
+    base = name or f"{kind}:{source if folder is None else folder.resolve().name}"
+    precision = str(dtype).removeprefix("torch.")
+    version = commit if folder is None else weights_version(folder)
+    return f"{base}@{version}{form}" + ("" if precision == "float32" else f"/{precision}")
+
+
 def _excepted(folder: Path) -> set[Path]:
     return {folder / name for name in _HASHED_EXCEPT}
 

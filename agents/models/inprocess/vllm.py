@@ -22,7 +22,7 @@ from ..reasoning import without_thoughts
 from ..text import clean, clean_logprobs
 from .chat import ChatTemplate, Templated
 from .detokenize import TextStream
-from .loading import weights_version
+from .loading import identity
 from .vllm_engine import shared_engine
 
 _SEEDS = 1 << 62
@@ -210,15 +210,5 @@ def _finish(output: Any) -> Finish:
 def _identity(source: str, config: Any) -> str:
     """Return name and version, with the data type and quantization that decide its distributions."""
     folder = Path(source).expanduser()
-    local = folder.is_dir()
-    version = (
-        weights_version(folder)
-        if local
-        else (getattr(config.hf_config, "_commit_hash", None) or "unknown")[:12]
-    )
-    dtype = str(config.dtype).removeprefix("torch.")
-    kinds = [
-        "" if dtype == "float32" else f"/{dtype}",
-        f"/{config.quantization}" if config.quantization else "",
-    ]
-    return f"vllm:{folder.resolve().name if local else source}@{version}{''.join(kinds)}"
+    named = identity("vllm", source, folder if folder.is_dir() else None, config.hf_config, config.dtype)
+    return named + (f"/{config.quantization}" if config.quantization else "")

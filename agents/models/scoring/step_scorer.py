@@ -22,9 +22,9 @@ from ..inprocess.loading import (
     check_source,
     choose_device,
     choose_dtype,
+    identity,
     load_tokenizer,
     require_torch,
-    weights_version,
 )
 from ..options import check_least
 from .formats import make_format
@@ -78,14 +78,9 @@ class HFStepScorer:
         self._network = load_network(
             location, config, self._format, device=device, dtype=choose_dtype(dtype, device)
         )
-        base, version = self._network.base, (getattr(config, "_commit_hash", None) or "unknown")[:12]
-        identity = name or f"hf:{source if folder is None else folder.resolve().name}"
-        dtype_name = str(base.dtype).removeprefix("torch.")
-        self._name = (
-            f"{identity}@{version if folder is None else weights_version(folder)}"
-            + ("" if self._format.name == "step" else f"/{self._format.name}")
-            + ("" if dtype_name == "float32" else f"/{dtype_name}")
-        )
+        base = self._network.base
+        form = "" if self._format.name == "step" else f"/{self._format.name}"
+        self._name = identity("hf", source, folder, config, base.dtype, name=name, form=form)
         self._batch = batch
         self._context: int | None = getattr(base.config.get_text_config(), "max_position_embeddings", None)
         self._vocabulary = int(base.get_input_embeddings().num_embeddings)
