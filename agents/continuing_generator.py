@@ -15,9 +15,11 @@ from functools import partial
 
 from ..graph.domain import Domain, unfinished
 from ..graph.records import Operator, Request
+from ..tools.base import Tool
 from .models.base import LanguageModel, Message
+from .observing import show_observations
 from .prompted_generator import PromptedGenerator
-from .prompting import fill, load_prompt, show_notes
+from .prompting import fill, load_prompt, show_notes, with_tools
 from .protocols import Context, Gateway, Proposal
 from .sampling import sample_proposals, sampling_of
 from .stepping import Stepper
@@ -32,6 +34,8 @@ class ContinuingGenerator:
     domain: Domain
     temperature: float = 0.7
     top_p: float = 1.0
+    tools: tuple[Tool, ...] = ()
+    """What the model is told that it may call."""
 
     @property
     def name(self) -> str:
@@ -81,13 +85,21 @@ class ContinuingGenerator:
             question=context.problem.question,
             remarks=notes if context.notes else "",
         )
-        turns = (Message("system", load_prompt("system", family)), Message("user", asked))
-        answer = "".join(f"{step}{self.domain.stop}" for step in steps)
-        return (*turns, Message("assistant", answer)) if steps else turns
+        system = with_tools(load_prompt("system", family), self.tools, family)
+        turns = [Message("system", system), Message("user", asked)]
+        said, answer = context.subjects[0].observed, ""
+        for i, step in enumerate(steps):
+            answer += f"{step}{self.domain.stop}"
+            if (
+                i < len(said) and said[i]
+            ):  # no words of the model's own: they come in a turn of somebody else's
+                turns += [Message("assistant", answer), Message("user", show_observations(said[i]))]
+                answer = ""
+        return (*turns, Message("assistant", answer)) if answer else tuple(turns)
 
     @property
     def _asking(self) -> PromptedGenerator:
-        return PromptedGenerator(self.model, self.domain, self.temperature, self.top_p)
+        return PromptedGenerator(self.model, self.domain, self.temperature, self.top_p, self.tools)
 
 
 def _goes_on(request: Request) -> bool:

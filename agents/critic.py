@@ -11,6 +11,7 @@ from ..graph.errors import ModelError, ModelUnavailableError
 from ..graph.ids import derive_seed
 from .evaluators_prompted import is_ok
 from .models.base import GenerationCall, LanguageModel, Message, Sampling, ScoringModel
+from .observing import observed_steps
 from .prompting import fill, load_prompt
 from .protocols import Gateway, Judgement, Subject
 from .verifier import newest_scores
@@ -64,7 +65,7 @@ class PromptedCritic:
         asked = fill(
             load_prompt("critique_step", self.family),
             question=subject.problem.question,
-            steps="\n".join(subject.steps),
+            steps="\n".join(observed_steps(subject)),
         )
         turns = (Message("system", load_prompt("critique", self.family)), Message("user", asked))
         call = GenerationCall(turns, Sampling(self.max_tokens, self.temperature), seed=derive_seed(0, asked))

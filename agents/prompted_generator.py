@@ -14,12 +14,14 @@ from ..graph.domain import Domain, unfinished
 from ..graph.errors import AgentError, BudgetSpentError, ModelError
 from ..graph.ids import derive_seed
 from ..graph.records import Operator
+from ..tools.base import Tool
 from .actions import GENERATE
 from .asking import Drawn, Part, Prompt, draw, draw_each, must_stop, prose
 from .drafts import Candidate, as_one, kept, merge, read_steps
 from .formats import AGAIN, ANSWER, REPHRASED, SUBQUESTION, read_subquestion, strip_item
 from .models.base import GenerationCall, LanguageModel, Message, Sample, Sampling, reasons_first
-from .prompting import fill, load_prompt, show_notes, show_numbered, show_steps, show_subject
+from .observing import observed_steps
+from .prompting import fill, load_prompt, show_notes, show_numbered, show_steps, show_subject, with_tools
 from .protocols import Context, Draft, Gateway, Proposal
 from .sampling import call_of, sample_proposals, sampling_of
 from .stepping import Stepper
@@ -50,6 +52,8 @@ class PromptedGenerator:
     domain: Domain
     temperature: float = 0.7
     top_p: float = 1.0
+    tools: tuple[Tool, ...] = ()
+    """What the model is told that it may call."""
 
     @property
     def name(self) -> str:
@@ -102,7 +106,7 @@ class PromptedGenerator:
         if request.horizon == "step" or (request.horizon == "answer" and request.steps):
 
             def ask_step(path: tuple[str, ...]) -> Prompt:
-                return self._turns(context, "next_step", steps=show_steps(self.domain, path))
+                return self._turns(context, "next_step", steps=self._shown(context, path))
 
             stepper = Stepper(self.model, self.domain, ask_step, sampling)
             return await (stepper.step if request.horizon == "step" else stepper.chain)(context, gateway)
@@ -110,7 +114,7 @@ class PromptedGenerator:
             so_far = "" if request.horizon == "solution" else self._so_far(steps)
             turns = self._turns(context, name, examples=self._prompt("examples"), so_far=so_far)
         else:
-            turns = self._turns(context, name, steps=show_steps(self.domain, steps))
+            turns = self._turns(context, name, steps=self._shown(context))
         if name == "finish" and request.horizon == "solution":
             drawn = await draw(self.model, call_of(context, turns, sampling), gateway)
             ends = [(d, self._steps(d.sample)) for d in drawn]
@@ -162,7 +166,7 @@ class PromptedGenerator:
     async def _list(self, context: Context, gateway: Gateway) -> list[Proposal]:
         """Have one reply list up to `n` steps or parts; the whole list is one sample, and what it says twice counts once."""
         request = context.request
-        steps = show_steps(self.domain, context.subjects[0].steps)
+        steps = self._shown(context)
         turns = self._turns(context, request.action, steps=steps, n=str(request.n))
         sampling = replace(self._sampling(context), max_tokens=self.domain.step_tokens * request.n, stop=())
         call = GenerationCall(turns, sampling, 1, context.seed, request.first_sample)
@@ -180,7 +184,7 @@ class PromptedGenerator:
     ) -> list[Proposal]:
         """Draw samples each of which is read as one thought, or as none."""
         subject = context.subjects[0]
-        values = {"steps": show_steps(self.domain, subject.steps)}
+        values = {"steps": self._shown(context)}
         if context.request.action == "reanswer":
             asked = read_subquestion(subject.thought.text)
             values["subquestion"] = asked.question if asked else subject.thought.text
@@ -279,6 +283,10 @@ class PromptedGenerator:
         rule = partial(unfinished, self.domain)
         return read_steps(sample, self.domain.stop, whole=True, unfinished=rule)
 
+    def _shown(self, context: Context, path: Sequence[str] | None = None) -> str:
+        """Return the steps of the first subject, or those of a path that goes on from there, with what tools answered."""
+        return show_steps(self.domain, observed_steps(context.subjects[0], path))
+
     def _so_far(self, steps: Sequence[str]) -> str:
         return f"\nSteps so far, to be continued:\n{show_steps(self.domain, steps)}\n" if steps else ""
 
@@ -289,7 +297,8 @@ class PromptedGenerator:
         return replace(sampling, stop=()) if reasons_first(self.model) else sampling
 
     def _turns(self, context: Context, prompt: str, **values: str) -> tuple[Message, ...]:
-        return (Message("system", self._prompt("system")), self._user(context, prompt, **values))
+        system = with_tools(self._prompt("system"), self.tools, self.domain.instructions)
+        return (Message("system", system), self._user(context, prompt, **values))
 
     def _user(self, context: Context, prompt: str, **values: str) -> Message:
         values = {"question": context.problem.question, "notes": show_notes(context.notes), **values}

@@ -16,6 +16,7 @@ Every file begins with a block that says its version and is not sent:
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -27,6 +28,8 @@ from typing import NamedTuple
 from ..graph.domain import Domain
 from ..graph.errors import UnknownNameError
 from ..graph.ids import address
+from ..tools.base import Tool
+from .observing import observed_steps
 from .protocols import Subject
 
 COMMON = "common"
@@ -90,8 +93,10 @@ def show_steps(domain: Domain, steps: Sequence[str]) -> str:
 
 
 def show_subject(domain: Domain, subject: Subject) -> str:
-    """Return the steps of a thought, or the attempt that it is, as a prompt shows them."""
-    return subject.thought.text if subject.thought.whole else show_steps(domain, subject.steps)
+    """Return the steps of a thought with what tools answered, or the attempt that it is, as a prompt shows them."""
+    if subject.thought.whole:
+        return subject.thought.text
+    return show_steps(domain, observed_steps(subject))
 
 
 def show_numbered(label: str, texts: Iterable[str]) -> str:
@@ -102,6 +107,23 @@ def show_numbered(label: str, texts: Iterable[str]) -> str:
 def show_notes(notes: Iterable[str]) -> str:
     """Return remarks as a list."""
     return "\n".join(f"- {note}" for note in notes) or "(none)"
+
+
+def with_tools(system: str, tools: Sequence[Tool], family: str) -> str:
+    """Return a system prompt with how tools are called and which there are; as it is if there are none."""
+    if not tools:
+        return system
+    listed = "\n".join(_described(tool) for tool in tools)
+    blocks = ", ".join(f"```{tool.language} for {tool.name}" for tool in tools if tool.language)
+    fenced = f"\nA fenced block that begins with {blocks} is a call too, with its code." if blocks else ""
+    return f"{system}\n\n{fill(load_prompt('tools', family), tools=listed, fenced=fenced)}"
+
+
+def _described(tool: Tool) -> str:
+    """Return a line on a tool: its name, what it does, and its arguments as JSON schema."""
+    schema = json.dumps(tool.parameters.get("properties", {}), ensure_ascii=False)
+    what = " ".join(tool.description.split())
+    return f"- {tool.name}: {what} Arguments: {schema}"
 
 
 @cache

@@ -8,10 +8,11 @@ agent object serves any number of searches at once. To bring your own, write a c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..graph.records import EvaluationKind, Problem, Request, Thought
+from ..tools.base import Tool
 from .models.base import Generation, GenerationCall, LanguageModel, ScoringModel, Trace
 
 
@@ -27,6 +28,18 @@ class Observation:
     """The tool's own error message, which agents may read; an observation has either a result or an error."""
     ok: bool | None = None
     """For a checking tool: whether the check passed; None where the tool checks nothing."""
+    trusted: bool = False
+    """Whether it can hold nothing that somebody else wrote."""
+    place: int = 0
+    """Which of the thought's calls it answers, from 0."""
+    asked: bool = False
+    """Whether the thought's own text called the tool: then those who continue the path read the answer below it. Else an agent checked the thought,
+    and what came of it is a remark."""
+
+    @property
+    def text(self) -> str:
+        """The result, or the error."""
+        return (self.error if self.result is None else self.result) or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +51,10 @@ class Subject:
     """From the root (the question) to the thought itself, along first parents."""
     observations: tuple[Observation, ...] = ()
     """What tools said at the thought itself."""
+    earlier: Mapping[str, tuple[Observation, ...]] = field(default_factory=dict[str, tuple[Observation, ...]])
+    """What tools said at the thoughts before it on the path, by thought id; verdicts of trusted tools may be left out."""
+    agent: str = "generator"
+    """Who made the thought."""
 
     @property
     def thought(self) -> Thought:
@@ -55,6 +72,26 @@ class Subject:
                 steps.append(thought.text)
         return tuple(steps)
 
+    @property
+    def observed(self) -> tuple[tuple[Observation, ...], ...]:
+        """For each of `steps`, what tools said at it that those who continue the path read; nothing for the lines of a whole attempt."""
+        said: list[tuple[Observation, ...]] = []
+        for thought in self.path[1:]:
+            if thought.whole:
+                said = [() for line in thought.text.splitlines() if line.strip()]
+            else:
+                said.append(tuple(o for o in self.at(thought) if o.asked))
+        return tuple(said)
+
+    @property
+    def tainted(self) -> bool:
+        """Whether what is made from it is made from text of strangers: of its path, or of what tools said at it."""
+        return any(t.tainted or any(not o.trusted for o in self.at(t)) for t in self.path)
+
+    def at(self, thought: Thought) -> tuple[Observation, ...]:
+        """Return what tools said at a thought of the path."""
+        return self.observations if thought is self.thought else self.earlier.get(thought.id, ())
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -69,6 +106,8 @@ class Context:
     notes: tuple[str, ...] = ()
     """Criticism of the subjects and their paths, then reflections of the whole search, oldest first, for the generator to heed."""
     seed: int = 0
+    tainted: bool = False
+    """Whether anything of it is text of strangers, or came of such."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +173,36 @@ class Gateway(Protocol):
         """Return, for every trace, its steps' scores in [0, 1], or why it could not be scored."""
         ...
 
-    async def call_tool(self, thought: str, tool: Any, arguments: Mapping[str, Any]) -> Observation:
-        """Call a tool at a thought; its failure is an observation with an error."""
+    async def call_tool(
+        self,
+        thought: str,
+        tool: Tool,
+        arguments: Mapping[str, Any],
+        earlier: tuple[Mapping[str, Any], ...] = (),
+        place: int = 0,
+        *,
+        asked: bool = False,
+    ) -> Observation:
+        """Call a tool at a thought; its failure is an observation with an error.
+
+        Args:
+            thought: id of the thought.
+            tool: the tool, which the agent was given.
+            arguments: checked against the tool's schema.
+            earlier: arguments of its calls at the thoughts before, for a tool that keeps state.
+            place: which of the thought's calls it is, from 0.
+            asked: whether the thought's own text called the tool.
+
+        Raises:
+            BudgetSpentError: if no call is left.
+            OutcomeUnknownError: if the call may not be made twice, and nobody knows what came of it: a person must say.
+        """
+        ...
+
+    def refuse_call(
+        self, thought: str, tool: str, arguments: Mapping[str, Any], why: str, place: int = 0
+    ) -> Observation:
+        """Record a call that is not made, because there is no such tool, no grant, or nothing that can be read; it costs nothing."""
         ...
 
 
@@ -209,3 +276,6 @@ class ToolUser(Protocol):
     async def act(self, subjects: Sequence[Subject], gateway: Gateway) -> Sequence[Observation]:
         """Return the observations made, each naming its thought; none for thoughts that call for nothing."""
         ...
+
+    # An optional method `answers(agent: str) -> bool` says whether it answers calls that this agent writes, for the agent to read before it
+    # goes on: then solutions are not drawn to their end in one go.

@@ -20,11 +20,13 @@ from ..graph.domain import Domain, unfinished
 from ..graph.errors import AgentError
 from ..graph.ids import derive_rng
 from ..graph.records import Operator
+from ..tools.base import Tool
 from .actions import BY_RAW
 from .asking import Part, draw, draw_each
 from .drafts import Candidate, kept, merge, read_steps
 from .models.base import LanguageModel, Sample, Sampling
-from .prompting import fill, load_prompt
+from .observing import observed_steps
+from .prompting import fill, load_prompt, with_tools
 from .protocols import Context, Draft, Gateway, Proposal, Subject
 from .sampling import call_of, sample_proposals, sampling_of
 from .stepping import Stepper
@@ -48,7 +50,9 @@ class StepGenerator:
     """Whether next steps are drawn without replacement where the request wants distinct ones (see `GenerationCall.unique`): no token is paid for a
     step that is there already, and every step has count 1."""
     shots: bool = False
-    """Whether the family's worked examples stand before the question, for a base model, which was not trained on the task's own format."""
+    """Whether the family's worked examples, and the tools, stand before the question, for a base model, which was not trained on the task's own format."""
+    tools: tuple[Tool, ...] = ()
+    """What the model is told that it may call, with `shots`."""
 
     @property
     def name(self) -> str:
@@ -157,10 +161,13 @@ class StepGenerator:
     def _prompt(self, context: Context, steps: Sequence[str]) -> str:
         """Return the text to be continued: the question and the steps, after worked examples if there are to be any."""
         question = context.problem.question
+        steps = observed_steps(context.subjects[0], steps)
         if not self.shots:
             return self.domain.prompt(question, steps)
         family = self.domain.instructions
         head = fill(load_prompt("raw", family), examples=load_prompt("examples", family), question=question)
+        if self.tools:
+            head = f"{with_tools('', self.tools, family).lstrip()}\n\n{head}"
         return f"{head}\n\n" + "".join(f"{step}{self.domain.stop}" for step in steps)
 
     def _whole(self, sampling: Sampling) -> Sampling:

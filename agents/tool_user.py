@@ -5,13 +5,17 @@ Which tools may run is configuration. Text can only call a granted tool, with ar
 
 from __future__ import annotations
 
-import re
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..graph.domain import Domain
 from ..tools.base import Tool
 from .protocols import Gateway, Observation, Subject
+from .tool_calls import MARK, Written, written_calls
+
+MAX_CALLS = 8
+"""Calls of one thought that are made; further ones are refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,42 +34,82 @@ class EquationChecker:
     async def act(self, subjects: Sequence[Subject], gateway: Gateway) -> Sequence[Observation]:
         """See `ToolUser.act`."""
         return [
-            await gateway.call_tool(subject.thought.id, self.tool, {"equation": equation})
+            await gateway.call_tool(subject.thought.id, self.tool, {"equation": equation}, place=place)
             for subject in subjects
-            for equation in self.domain.claims(subject.problem.question, subject.steps)
+            for place, equation in enumerate(self.domain.claims(subject.problem.question, subject.steps))
         ]
 
 
-_CALL = re.compile(r"<<\s*(\w+)\s*:\s*([^<>]{1,500}?)\s*>>")
-
-
 @dataclass(frozen=True, slots=True)
-class MarkedCallUser:
-    """Runs calls marked in a step, `<<calculator: 48 / 2>>`; what a tool answers is read by the next generation.
+class ToolCaller:
+    """Runs the calls that a step writes (see `tool_calls`); what the tools answer is read by who goes on from there.
 
-    The mark is that of GSM8K's calculator annotations (Cobbe et al., arXiv 2110.14168), with the tool's name in it. A call to a tool that was not
-    granted is an observation with an error, and nothing runs.
+    Only the thought's own words are read: neither the question nor what a tool answered can call anything. Calls of one thought are made one after
+    the other, those of several at once. What cannot be called is an observation with the reason, and nothing runs.
     """
 
     tools: tuple[Tool, ...]
-    argument: str = "expression"
-    """Name of the one argument that the text of a call is passed as."""
+    """With names of their own each."""
 
     @property
     def name(self) -> str:
         """Identity."""
-        return f"calls:{','.join(tool.name for tool in self.tools)}"
+        return f"calls:{','.join(tool.identity for tool in self.tools)}"
+
+    def answers(self, agent: str) -> bool:
+        """Return whether this agent may call any of the tools."""
+        return any(tool.granted_to(agent) for tool in self.tools)
 
     async def act(self, subjects: Sequence[Subject], gateway: Gateway) -> Sequence[Observation]:
-        """See `ToolUser.act`."""
-        granted = {tool.name: tool for tool in self.tools}
-        observations: list[Observation] = []
-        for subject in subjects:
-            for name, text in _CALL.findall(subject.thought.text):
-                arguments = {self.argument: text}
-                if name in granted:
-                    observations.append(await gateway.call_tool(subject.thought.id, granted[name], arguments))
-                else:
-                    refusal = f"no tool {name!r} is granted; granted: {', '.join(granted)}"
-                    observations.append(Observation(subject.thought.id, name, arguments, None, refusal))
-        return observations
+        """See `ToolUser.act`; a finished solution calls nothing more."""
+        acting = [self._act(subject, gateway) for subject in subjects if not subject.thought.terminal]
+        results = await asyncio.gather(*acting, return_exceptions=True)
+        for result in results:  # all have ended: no call is cut off because another one failed
+            if isinstance(result, BaseException):
+                raise result
+        return [one for result in results if not isinstance(result, BaseException) for one in result]
+
+    async def _act(self, subject: Subject, gateway: Gateway) -> list[Observation]:
+        granted = {tool.name: tool for tool in self.tools if tool.granted_to(subject.agent)}
+        languages = {tool.language: tool for tool in granted.values() if tool.language}
+        made: list[Observation] = []
+        for place, call in enumerate(written_calls(subject.thought.text, languages)):
+            made.append(await self._called(subject, call, place, granted, made, gateway))
+            if place == MAX_CALLS:
+                break
+        return made
+
+    async def _called(
+        self,
+        subject: Subject,
+        call: Written,
+        place: int,
+        granted: dict[str, Tool],
+        made: Sequence[Observation],
+        gateway: Gateway,
+    ) -> Observation:
+        tool = granted.get(call.tool)
+        why, arguments = call.flaw, call.arguments
+        if place == MAX_CALLS:
+            why = f"a step may call {MAX_CALLS} times; write further calls in the next step"
+        elif tool is None:
+            known = ", ".join(granted) or "none"
+            why = f"there is no tool {call.tool!r} for you to use; yours: {known}"
+        elif call.text is not None:
+            name = tool.text_argument
+            if name is None:
+                why = f'{tool.name} takes several arguments; write <<{tool.name}: {{"argument": value}}>>'
+            else:
+                arguments = {name: call.text}
+        if tool is None or why is not None:
+            return gateway.refuse_call(subject.thought.id, call.tool, arguments, why or "", place)
+        earlier = tuple(o.arguments for o in _calls_before(subject, made) if o.tool == tool.name)
+        return await gateway.call_tool(subject.thought.id, tool, arguments, earlier, place, asked=True)
+
+
+def _calls_before(subject: Subject, made: Sequence[Observation]) -> list[Observation]:
+    path = [o for thought in subject.path[:-1] for o in subject.earlier.get(thought.id, ())]
+    return [*path, *made]
+
+
+__all__ = ["MARK", "MAX_CALLS", "EquationChecker", "ToolCaller"]

@@ -33,7 +33,7 @@ class RuleVerifier:
         return [self._judge(subject) for subject in subjects]
 
     def _judge(self, subject: Subject) -> Judgement | None:
-        failed = [o for o in subject.observations if o.ok is False]
+        failed = [o for o in subject.observations if o.ok is False and not o.asked]
         reason = failed[0].result if failed else self.domain.flaw(subject.problem.question, subject.steps)
         return None if reason is None else Judgement("rule", value=0.0, text=reason)
 

@@ -194,13 +194,15 @@ class Meter:
         self._spent += Usage(verifier_calls=fit)
         return fit
 
-    def take_tool_call(self) -> None:
-        """Count one tool call; raise BudgetSpentError if none is left."""
+    def take_tool_call(self, usd: float = 0.0) -> None:
+        """Count one tool call, which costs so many US dollars; raise BudgetSpentError if it does not fit."""
         limit = self.budget.tool_calls
         if limit is not None and self._spent.tool_calls + self._reserved.tool_calls >= limit:
             self.refused = self.refused or "tool_calls"
             raise BudgetSpentError("tool_calls")
-        self._spent += Usage(tool_calls=1)
+        if usd and self.budget.usd is not None:
+            self._require("usd", self._spent.usd + self._reserved.usd + usd <= self.budget.usd)
+        self._spent += Usage(tool_calls=1, usd=usd)
 
     def refuse(self, limit: str) -> None:
         """Raise BudgetSpentError for a limit of which too little is left; `held` if it may be more once calls under way have ended."""

@@ -71,6 +71,10 @@ class ToolError(ThoughtGraphError):
     """One tool call failed; its message is the observation."""
 
 
+class OutcomeUnknownError(ToolError):
+    """Nobody knows what a tool call came to: it was stopped, or whoever made it died. If its effect may not happen twice, a person must say."""
+
+
 class AgentError(ThoughtGraphError):
     """An agent broke its contract; the message names the agent and what it returned."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,12 +18,16 @@ from ..agents.models.reasoning import without_thoughts
 from ..agents.models.scheduler import Scheduler
 from ..agents.protocols import Observation
 from ..storage.sanitise import sanitise
-from ..tools.base import Tool
+from ..tools.base import Call, Tool
 from .budget import Meter, Reservation
-from .errors import BudgetSpentError, ModelError, ModelUnavailableError, ToolError
+from .errors import BudgetSpentError, ModelError, ModelUnavailableError
 from .ids import address
 from .ledger import Commit, ModelCall, ToolCall
 from .records import Budget, Usage
+from .tool_calling import ToolCalling, ToolMemory
+
+
+async def _nothing_waits() -> None: ...
 
 
 @dataclass(slots=True)
@@ -35,10 +39,23 @@ class Purse:
     meter: Meter
     scheduler: Scheduler
     save: Callable[[Commit], None]
+    flushed: Callable[[], Awaitable[None]] = _nothing_waits
+    """Waits until what was saved is durable."""
+    memory: ToolMemory = field(default_factory=ToolMemory)
+    """Replies of pure tools."""
+    run: str = ""
+    question: str = ""
+    """The problem's, for tools that work on what belongs to it."""
     calls: dict[str, ModelCall] = field(default_factory=dict[str, ModelCall])
     """Model calls on record whose requests were not told yet."""
     tools: dict[str, ToolCall] = field(default_factory=dict[str, ToolCall])
     """Tool calls on record."""
+    attempts: dict[str, int] = field(default_factory=dict[str, int])
+    """Of calls that may not be made twice, the number of the next attempt, where it is not 0."""
+    unknown: frozenset[str] = frozenset()
+    """Ids of calls that were about to be made before a crash and have no outcome on record."""
+    observe: Callable[[Observation], None] = lambda observation: None
+    """Told of every reply of a tool."""
     barrier: bool = True
     """Whether settlements wait for `settle`: in lockstep a wave's reservations must not depend on arrival order."""
     unsettled: list[tuple[Reservation, Usage]] = field(default_factory=list[tuple[Reservation, Usage]])
@@ -68,6 +85,8 @@ class RequestGateway:
         """Whether a call for samples without replacement brought none: nothing is left to draw."""
         self._answered: dict[str, tuple[str, Generation]] = {}
         """Calls answered before the request had to wait for the budget and start again."""
+        self._counted: set[str] = set()
+        """Tool calls that were counted, however often the request has to start again."""
         self._judges = False
         """Whether its judgements were counted."""
         self.evaluates = False
@@ -145,17 +164,58 @@ class RequestGateway:
         self._purse.pay(reservation, paid)
         self.usage += paid
 
-    async def call_tool(self, thought: str, tool: Tool, arguments: Mapping[str, Any]) -> Observation:
+    async def call_tool(
+        self,
+        thought: str,
+        tool: Tool,
+        arguments: Mapping[str, Any],
+        earlier: tuple[Mapping[str, Any], ...] = (),
+        place: int = 0,
+        *,
+        asked: bool = False,
+    ) -> Observation:
         """See `Gateway.call_tool`."""
-        self._purse.meter.take_tool_call()
-        self.usage += Usage(tool_calls=1)
         call_id = address("tool", thought, tool.name, dict(arguments))
-        row = self._purse.tools.get(call_id)
+        if call_id not in self._counted:
+            self._purse.meter.take_tool_call(tool.usd)
+            self._counted.add(call_id)
+            self.usage += Usage(tool_calls=1, usd=tool.usd)
+        purse = self._purse
+        row = purse.tools.get(call_id)
         if row is None:
-            row = await self._used(call_id, thought, tool, arguments)
-            self._purse.tools[call_id] = row
+            call = Call(arguments, earlier if tool.stateful else (), purse.question if tool.scoped else "")
+            using = ToolCalling(purse, self._request, thought, tool, call, call_id, place, asked)
+            row = await using.row()
+        return self._observed(row)
+
+    def refuse_call(
+        self, thought: str, tool: str, arguments: Mapping[str, Any], why: str, place: int = 0
+    ) -> Observation:
+        """See `Gateway.refuse_call`."""
+        error = sanitise(why)
+        call_id = address("refused", thought, tool, dict(arguments), error)
+        size = len(error.encode())
+        row = ToolCall(
+            call_id,
+            self._request,
+            thought,
+            tool,
+            dict(arguments),
+            None,
+            error,
+            place=place,
+            asked=True,
+            bytes=size,
+            origin="refused",
+        )
+        if self._purse.tools.setdefault(call_id, row) is row:
             self._purse.save(Commit(tool_calls=(row,)))
-        return Observation(thought, tool.name, arguments, row.result, row.error, row.ok)
+        return self._observed(row)
+
+    def _observed(self, row: ToolCall) -> Observation:
+        observation = observation_of(row)
+        self._purse.observe(observation)
+        return observation
 
     async def _score(self, model: ScoringModel, trace: Trace) -> list[float] | str:
         try:
@@ -230,17 +290,12 @@ class RequestGateway:
         )
         self._purse.save(Commit(model_calls=(row,)))
 
-    async def _used(self, call_id: str, thought: str, tool: Tool, arguments: Mapping[str, Any]) -> ToolCall:
-        started = time.perf_counter()
-        try:
-            reply = await tool.call(arguments)
-            result, error, ok = sanitise(reply.text), None, reply.ok
-        except ToolError as failure:
-            result, error, ok = None, sanitise(str(failure)), None
-        seconds = time.perf_counter() - started
-        return ToolCall(
-            call_id, self._request, thought, tool.name, dict(arguments), result, error, ok, seconds
-        )
+
+def observation_of(row: ToolCall) -> Observation:
+    """Return a recorded tool call as agents see it."""
+    return Observation(
+        row.thought, row.tool, row.arguments, row.result, row.error, row.ok, row.trusted, row.place, row.asked
+    )
 
 
 def _prompt_bound(call: GenerationCall) -> int:

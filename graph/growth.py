@@ -27,6 +27,8 @@ class Inner:
     """The limit that left it too little for its first call; None if it could begin."""
     error: str | None = None
     """Why it failed: the model never answered. None if it did."""
+    tainted: bool = False
+    """Whether its path came of text of strangers."""
 
 
 def root_thought(run: str, problem: Problem) -> Thought:
@@ -47,8 +49,9 @@ def grow(
     subjects: Sequence[Subject],
     proposals: Sequence[Proposal],
     agent: str,
+    tainted: bool = False,
 ) -> list[Thought]:
-    """Turn proposals into thoughts, parents before children.
+    """Turn proposals into thoughts, parents before children; `tainted` says whether any of what the agent saw came of text of strangers.
 
     A thought's id is the content address of (run, parents, operator, agent, model call, sample index): the call's id covers prompt, model and
     sampling parameters, the parents cover the problem. Steps beyond the domain's limit, and steps after a terminal one, are cut off. Text is made
@@ -59,7 +62,9 @@ def grow(
     question = base.problem.question
     if request.horizon == "solution":
         return [
-            _attempt(run, domain, request, base, proposal, agent) for proposal in proposals if proposal.steps
+            _attempt(run, domain, request, base, proposal, agent, tainted)
+            for proposal in proposals
+            if proposal.steps
         ]
     for proposal in proposals:
         parents, steps, depth = request.subjects, list(base.steps), base.thought.depth
@@ -85,6 +90,7 @@ def grow(
                 logprob=draft.logprob,
                 tokens=draft.tokens,
                 call=draft.call or proposal.call,
+                tainted=tainted,
             )
             thoughts.append(thought)
             if terminal:
@@ -94,7 +100,7 @@ def grow(
 
 
 def _attempt(
-    run: str, domain: Domain, request: Request, base: Subject, proposal: Proposal, agent: str
+    run: str, domain: Domain, request: Request, base: Subject, proposal: Proposal, agent: str, tainted: bool
 ) -> Thought:
     """Turn a proposal into one thought that is an attempt at the whole problem, up to its first terminal step."""
     question = base.problem.question
@@ -125,6 +131,7 @@ def _attempt(
         tokens=sum(draft.tokens for draft in kept),
         call=proposal.call,
         whole=True,
+        tainted=tainted,
     )
 
 
@@ -158,6 +165,7 @@ def contained(
         tokens=inner.usage.completion_tokens,
         whole=True,
         nested=inner.run,
+        tainted=base.tainted or inner.tainted,
     )
 
 

@@ -28,6 +28,7 @@ from .nesting import Inside
 from .records import Budget, Problem, Usage
 from .session import Session
 from .strategies.base import SearchState, Strategy
+from .tool_calling import ToolMemory
 from .writer import Journal, Writer
 
 Mode = Literal["lockstep", "rolling"]
@@ -113,6 +114,7 @@ class Host:
         self._nodes: dict[tuple[str, str], tuple[int, int]] = {}
         """Nodes entered and left so far, by unit: how the heartbeat sees whether the machine still runs."""
         self._journals: WeakKeyDictionary[asyncio.AbstractEventLoop, Journal] = WeakKeyDictionary()
+        self._memories: WeakKeyDictionary[asyncio.AbstractEventLoop, ToolMemory] = WeakKeyDictionary()
         self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="thoughtgraph-store")
 
     @cached_property
@@ -269,6 +271,10 @@ class Host:
             meter=Meter(inner.budget if inner else setup.budget, spent),
             scheduler=self.scheduler,
             save=writer.add,
+            flushed=writer.flushed,
+            memory=self._memory,
+            run=lease.run,
+            question=lease.problem.question,
             barrier=setup.mode == "lockstep",
         )
         seed = derive_seed(inner.seed if inner else setup.spec.seed, lease.problem.id)
@@ -278,6 +284,14 @@ class Host:
 
     async def _write(self, commits: Sequence[tuple[Lease, Commit]]) -> None:
         await self.call(self.setup.store.commit_all, commits, self.setup.lease_seconds)
+
+    @property
+    def _memory(self) -> ToolMemory:
+        """The replies of pure tools that the searches of the running event loop share."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._memories:
+            self._memories[loop] = ToolMemory(partial(self.call, self.setup.store.tool_reply))
+        return self._memories[loop]
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

@@ -7,11 +7,20 @@ all ends the search, resumable; a judge that breaks leaves a failed evaluation w
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 from ..agents.actions import KINDS
 from ..agents.protocols import Gateway, Judgement, Subject
-from .errors import AgentError, BudgetSpentError, ModelError, ModelUnavailableError, UnknownNameError
-from .growth import contained, evaluation_of, grow
+from .acting import act_on, acting_chains, drawn
+from .errors import (
+    AgentError,
+    BudgetSpentError,
+    ModelError,
+    ModelUnavailableError,
+    OutcomeUnknownError,
+    UnknownNameError,
+)
+from .growth import contained, evaluation_of
 from .records import Evaluation, Thought
 from .session import Session, Work
 
@@ -43,18 +52,9 @@ async def propose(session: Session, work: Work) -> Work:
 
 async def _proposed(session: Session, work: Work) -> list[Thought]:
     request = work.request
-    generator = session.team.generator
-    if request.agent:
-        if request.agent not in session.team.others:
-            raise UnknownNameError("agent", request.agent, session.team.others)
-        generator = session.team.others[request.agent]
-    context = session.context(request)
-    proposals = await generator.propose(context, work.gateway)
-    if len(proposals) > request.n:
-        raise AgentError(
-            f"generator {generator.name!r} returned {len(proposals)} proposals where {request.n} were asked"
-        )
-    return grow(session.lease.run, session.domain, request, context.subjects, proposals, generator.name)
+    if request.horizon == "answer" and session.answers_calls(request):
+        return await acting_chains(session, work)
+    return await drawn(session, request, work.gateway)
 
 
 async def _nested(session: Session, work: Work) -> list[Thought]:
@@ -90,17 +90,12 @@ async def _evaluated(session: Session, work: Work) -> list[Evaluation]:
 
 
 async def act(session: Session, work: Work) -> None:
-    """Have every tool user act on the request's thoughts."""
-    if not work.thoughts or not work.judgeable:
+    """Have every tool user act on the request's thoughts; while they were drawn, some may have been acted on already."""
+    waiting = [thought for thought in work.thoughts if thought.id not in work.acted]
+    if not waiting or not work.judgeable:
         return
-    subjects = [session.subject(thought.id) for thought in work.thoughts]
-    for user in session.team.tool_users:
-        try:
-            observations = await user.act(subjects, work.gateway)
-        except BudgetSpentError:
-            return
-        for observation in observations:
-            session.observe(observation)
+    with suppress(BudgetSpentError):
+        await act_on(session, work, waiting)
 
 
 async def judge(session: Session, work: Work, judges: Sequence[Judge]) -> None:
@@ -139,7 +134,7 @@ async def _judged(
         if work.judged:  # it waits or comes to nothing: a strategy would take silence for a verdict
             raise
         return []
-    except ModelUnavailableError:
+    except (ModelUnavailableError, OutcomeUnknownError):
         raise
     except Exception as error:  # noqa: BLE001 - a judge of the user's may raise anything; it is recorded
         reason = f"{type(error).__name__}: {error}"

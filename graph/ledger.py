@@ -42,6 +42,10 @@ class ModelCall:
     seconds: float = 0.0
 
 
+CallOrigin = Literal["call", "record", "refused", "person"]
+"""How a reply came about: the tool was called; an equal call was on record; no tool was called; a person said how a call had ended."""
+
+
 @dataclass(frozen=True, slots=True)
 class ToolCall:
     """One tool call at a thought."""
@@ -56,6 +60,33 @@ class ToolCall:
     ok: bool | None = None
     """For a checking tool: whether the check passed."""
     seconds: float = 0.0
+    place: int = 0
+    """Which of the thought's calls it is, from 0."""
+    asked: bool = False
+    """Whether the thought's own text called the tool; else an agent did, to check the thought."""
+    key: str = ""
+    """What makes it equal to another call: tool, version, arguments and what they meet; "" where equal calls are not answered from the
+    record."""
+    usd: float = 0.0
+    bytes: int = 0
+    """Length of the result or error in UTF-8."""
+    trusted: bool = False
+    """Whether the reply can hold nothing that somebody else wrote."""
+    origin: CallOrigin = "call"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolIntent:
+    """A call that is about to be made and may not be made twice: on record before its effect is."""
+
+    id: str
+    """The call's."""
+    attempt: int
+    """From 0; higher only where a person said that the one before had no effect."""
+    request: str
+    thought: str
+    tool: str
+    arguments: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +111,7 @@ class Commit:
     evaluations: tuple[Evaluation, ...] = ()
     model_calls: tuple[ModelCall, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
+    intents: tuple[ToolIntent, ...] = ()
     events: tuple[Event, ...] = ()
 
 
@@ -136,6 +168,10 @@ class Recorded:
     """All tool calls of the unit by id: later generations read what tools said."""
     evaluations: tuple[Evaluation, ...]
     """Evaluations of requests not told yet."""
+    attempts: Mapping[str, int]
+    """Of calls that may not be made twice, the number of the attempt that is due or of unknown outcome, by call id."""
+    unknown: frozenset[str]
+    """Ids of calls that were about to be made and whose outcome nobody recorded."""
     usage: Usage
     """Summed over the told requests, from the `usage` in the detail of their `told` events; `seconds` is the largest one there."""
 
@@ -183,6 +219,10 @@ class Store(Protocol):
 
     def grade(self, run: str, problem: str, correct: bool) -> None:
         """Record a grader's verdict on a finished unit's answer."""
+        ...
+
+    def tool_reply(self, run: str, key: str) -> ToolCall | None:
+        """Return an answered tool call of a run that equals what is to be called; None if there is none."""
         ...
 
     def release(self, lease: Lease) -> None:

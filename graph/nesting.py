@@ -113,7 +113,8 @@ async def _searched(
     nothing = not steps and result.usage.model_calls == 0 and result.stopped.startswith("budget:")
     refused = result.stopped.removeprefix("budget:") if nothing else None
     error = result.stopped.removeprefix("failed: ") if result.status == "failed" else None
-    return Inner(run, tuple(steps), result.answer, result.usage, refused, error)
+    tainted = any(thought.tainted for thought in path)
+    return Inner(run, tuple(steps), result.answer, result.usage, refused, error, tainted)
 
 
 def _seed(session: Session, request: Request, nested: Nested, sample: int) -> int:

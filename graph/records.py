@@ -94,6 +94,8 @@ class Thought:
     """Whether its text is an attempt at the whole problem, a step a line, that does not continue its parents but was made from them."""
     nested: str | None = None
     """Id of the run that the thought contains, where a search of its own brought it forth."""
+    tainted: bool = False
+    """Whether what it was made from holds text of strangers: what an untrusted tool answered, or a thought that came of such."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..agents.actions import NOT_STEPS
+from ..agents.observing import as_remark
 from ..agents.protocols import Context, Observation, Subject
 from ..agents.team import Team
 from .budget import Meter
 from .domain import Domain
 from .flight import Flight
-from .gateway import Purse, RequestGateway
+from .gateway import Purse, RequestGateway, observation_of
 from .growth import Inner, root_thought
 from .ids import derive_seed
 from .ledger import Commit, Event, Lease, Recorded
@@ -46,6 +47,8 @@ class Work:
     """Its place in the order in which requests came back."""
     spent: bool = False
     """Whether the budget refused it: it came to nothing and is not told."""
+    acted: set[str] = field(default_factory=set[str])
+    """Thoughts on which tool users have acted."""
     held: bool = False
     """Whether it waits for calls under way to free budget: it starts again after the wave."""
 
@@ -108,7 +111,12 @@ class Session:
         self._notes: dict[str, list[str]] = {}
         self._reflections: list[str] = []
         """What failed attempts taught, oldest first, each once."""
+        self._tainted_reflections: set[str] = set()
+        """Those of them that came of text of strangers."""
         self._observations: dict[str, list[Observation]] = {}
+        self._read_on: set[str] = set()
+        """Thoughts with observations that matter to what comes after them; checks by a trusted tool do not."""
+        purse.observe = self.observe
         self.learn(self.root)
 
     @property
@@ -138,10 +146,9 @@ class Session:
         self.search.operations.clear()
         self.purse.calls.update(recorded.calls)
         self.purse.tools.update(recorded.tools)
+        self.purse.attempts, self.purse.unknown = dict(recorded.attempts), recorded.unknown
         for call in recorded.tools.values():
-            self.observe(
-                Observation(call.thought, call.tool, call.arguments, call.result, call.error, call.ok)
-            )
+            self.observe(observation_of(call))
         for evaluation in recorded.evaluations:
             self._evaluated.setdefault((evaluation.request, evaluation.source), []).append(evaluation)
 
@@ -158,6 +165,8 @@ class Session:
                 self._notes.setdefault(evaluation.thought, []).append(evaluation.text)
             elif evaluation.kind == "reflection" and evaluation.text:
                 self._reflections = [*(r for r in self._reflections if r != evaluation.text), evaluation.text]
+                if self.subject(evaluation.thought).tainted:
+                    self._tainted_reflections.add(evaluation.text)
         if outcome.request.grows:
             self._answered = self._answered or outcome.error is None
             self._error = outcome.error or self._error
@@ -172,10 +181,13 @@ class Session:
             self._children.setdefault(parent, []).append(thought.text)
 
     def observe(self, observation: Observation) -> None:
-        """Attach what a tool said to its thought."""
+        """Attach what a tool said to its thought, in the order of the thought's calls, whichever was answered first."""
         known = self._observations.setdefault(observation.thought, [])
         if observation not in known:
             known.append(observation)
+            known.sort(key=lambda one: (one.place, one.tool))
+            if observation.asked or not observation.trusted:
+                self._read_on.add(observation.thought)
 
     def subject(self, thought_id: str) -> Subject:
         """Return a thought with its path and what tools said at it."""
@@ -183,7 +195,10 @@ class Session:
         while path[-1].parents:
             path.append(self.thoughts[path[-1].parents[0]])
         path.reverse()
-        return Subject(self.problem, tuple(path), tuple(self._observations.get(thought_id, ())))
+        said, earlier = self._observations, dict[str, tuple[Observation, ...]]()
+        if self._read_on:
+            earlier = {t.id: tuple(said[t.id]) for t in path[:-1] if t.id in self._read_on}
+        return Subject(self.problem, tuple(path), tuple(said.get(thought_id, ())), earlier)
 
     def context(self, request: Request) -> Context:
         """Return what a generator sees of a request."""
@@ -193,23 +208,33 @@ class Session:
         if self._notes or self._observations:
             path = (thought for subject in subjects for thought in subject.path)
             notes = [note for thought in path for note in self.notes(thought.id)]
+        read = self._reflections[-REFLECTIONS_READ:]
         return Context(
             problem=self.problem,
             request=request,
             subjects=subjects,
             siblings=tuple(siblings),
-            notes=(*dict.fromkeys(notes), *self._reflections[-REFLECTIONS_READ:]),
+            notes=(*dict.fromkeys(notes), *read),
             seed=derive_seed(self.seed, *(_lineage(subject) for subject in subjects)),
+            tainted=any(subject.tainted for subject in subjects)
+            or not self._tainted_reflections.isdisjoint(read),
         )
 
     def notes(self, thought_id: str) -> list[str]:
-        """Return the criticism of a thought, and what tools said at it but for checks it passed, oldest first."""
+        """Return the criticism of a thought and the checks that it failed, oldest first; of a whole attempt, all that tools said at it."""
+        whole = self.thoughts[thought_id].whole
         said = [
-            f"{o.tool}: {o.result or o.error}"
-            for o in self._observations.get(thought_id, ())
-            if o.ok is not True and (o.result or o.error)
+            as_remark(observation)
+            for observation in self._observations.get(thought_id, ())
+            if observation.text and (whole or not observation.asked) and observation.ok is not True
         ]
         return self._notes.get(thought_id, []) + said
+
+    def answers_calls(self, request: Request) -> bool:
+        """Return whether a tool user answers calls that the agent of a request writes, so that it has to be let read the answers."""
+        agent = request.agent or "generator"
+        users: list[Any] = list(self.team.tool_users)
+        return any(hasattr(user, "answers") and user.answers(agent) for user in users)
 
     def gateway(self, request: Request) -> RequestGateway:
         """Return a new gateway for a request."""

@@ -11,7 +11,14 @@ from sqlalchemy import ColumnElement, Connection, select
 from ..graph.errors import StoreError
 from ..graph.ledger import Event, ModelCall, ToolCall
 from ..graph.records import Edge, Evaluation, Operator, Request, Thought
-from .schema import EdgeRow, EvaluationRow, EventRow, ModelCallRow, ThoughtRow, ToolCallRow
+from .schema import EdgeRow, EvaluationRow, EventRow, ModelCallRow, ThoughtRow, ToolCallRow, ToolIntentRow
+
+_T = ToolCallRow
+_TOOL_CALL: tuple[Any, ...] = (
+    *(_T.id, _T.request, _T.thought, _T.tool, _T.arguments, _T.result, _T.error, _T.ok, _T.seconds),
+    *(_T.place, _T.asked, _T.key, _T.usd, _T.bytes, _T.trusted, _T.origin),
+)
+"""The columns of a `ToolCall`, in the order of its fields."""
 
 _OPERATORS = {operator.value: operator for operator in Operator}
 
@@ -23,7 +30,7 @@ def thoughts_of(connection: Connection, run: str, problem: str) -> list[Thought]
         parents[edge.child].append(edge.parent)
     t = ThoughtRow
     columns: tuple[Any, ...] = (t.id, t.operator, t.text, t.depth, t.request, t.sample, t.count, t.terminal)
-    more = (t.answer, t.key, t.state, t.logprob, t.tokens, t.call, t.whole, t.nested)
+    more = (t.answer, t.key, t.state, t.logprob, t.tokens, t.call, t.whole, t.nested, t.tainted)
     rows = select(*columns, *more).where(t.run == run, t.problem == problem)
     return [
         Thought(id_, tuple(parents.get(id_, ())), _OPERATORS[operator], *rest)
@@ -91,19 +98,30 @@ def untold_calls_of(
 def tool_calls_of(connection: Connection, run: str, problem: str) -> list[ToolCall]:
     """Return the tool calls of a unit in the order they were written."""
     t = ToolCallRow
-    columns: tuple[Any, ...] = (
-        t.id,
-        t.request,
-        t.thought,
-        t.tool,
-        t.arguments,
-        t.result,
-        t.error,
-        t.ok,
-        t.seconds,
-    )
-    rows = select(*columns).where(t.run == run, t.problem == problem)
-    return [ToolCall(*row) for row in connection.execute(rows.order_by(t.created_at, t.id))]
+    rows = select(*_TOOL_CALL).where(t.run == run, t.problem == problem)
+    return [ToolCall(*row) for row in connection.execute(rows.order_by(t.created_at, t.place, t.id))]
+
+
+def tool_reply_of(connection: Connection, run: str, key: str) -> ToolCall | None:
+    """Return an answered tool call of a run by its key; None if there is none."""
+    t = ToolCallRow
+    rows = select(*_TOOL_CALL).where(t.run == run, t.key == key, t.key != "", t.result.is_not(None)).limit(1)
+    found = connection.execute(rows).first()
+    return None if found is None else ToolCall(*found)
+
+
+def attempts_of(connection: Connection, run: str, problem: str) -> tuple[dict[str, int], frozenset[str]]:
+    """Return the attempts of calls that may not be made twice and have no outcome: the next one's number, and which are of unknown outcome."""
+    i, t = ToolIntentRow, ToolCallRow
+    answered = select(t.id).where(t.run == i.run, t.problem == i.problem, t.id == i.id).exists()
+    rows = select(i.id, i.attempt, i.void).where(i.run == run, i.problem == problem, ~answered)
+    due: dict[str, int] = {}
+    unknown: set[str] = set()
+    for id_, attempt, void in connection.execute(rows.order_by(i.attempt)):
+        due[id_] = attempt + 1
+        if not void:
+            unknown.add(id_)
+    return due, frozenset(unknown)
 
 
 def events_of(connection: Connection, run: str, problem: str, *kinds: str) -> list[Event]:

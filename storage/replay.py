@@ -12,7 +12,15 @@ from ..graph.ledger import Event, Recorded
 from ..graph.records import Evaluation, Outcome, Thought, Usage
 from .database import Database
 from .events import TOLD
-from .loading import evaluations_of, events_of, request_of, thoughts_of, tool_calls_of, untold_calls_of
+from .loading import (
+    attempts_of,
+    evaluations_of,
+    events_of,
+    request_of,
+    thoughts_of,
+    tool_calls_of,
+    untold_calls_of,
+)
 from .schema import ModelCallRow
 
 ASKED = "asked"
@@ -28,6 +36,7 @@ def recorded_unit(database: Database, run: str, problem: str) -> Recorded:
         known = {event.subjects[0] for event in told}
         calls = untold_calls_of(connection, run, problem, known)
         tools = tool_calls_of(connection, run, problem)
+        attempts, unknown = attempts_of(connection, run, problem)
     asked = (event for event in events if event.kind == ASKED and event.subjects[0] not in known)
     return Recorded(
         outcomes=tuple(_outcomes(told, thoughts, evaluations)),
@@ -35,6 +44,8 @@ def recorded_unit(database: Database, run: str, problem: str) -> Recorded:
         calls={call.id: call for call in calls},
         tools={call.id: call for call in tools},
         evaluations=tuple(e for e in evaluations if e.request and e.request not in known),
+        attempts=attempts,
+        unknown=unknown,
         usage=told_usage(told),
     )
 

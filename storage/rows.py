@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from ..graph.ledger import Event, Lease, ModelCall, ToolCall
+from ..graph.ledger import Event, Lease, ModelCall, ToolCall, ToolIntent
 from ..graph.records import Evaluation, Thought
 
 Row = tuple[Any, ...]
 
 THOUGHT = (
     *("id", "run", "problem", "operator", "text", "depth", "request", "sample", "count", "terminal"),
-    *("answer", "key", "state", "logprob", "tokens", "call", "whole", "nested", "created_at"),
+    *("answer", "key", "state", "logprob", "tokens", "call", "whole", "nested", "tainted", "created_at"),
 )
 EDGE = ("child", "position", "parent", "operator")
 EVALUATION = (
@@ -26,7 +26,23 @@ MODEL_CALL = (
 )
 TOOL_CALL = (
     *("run", "problem", "id", "request", "thought", "tool", "arguments"),
-    *("result", "error", "ok", "seconds", "created_at"),
+    *(
+        "result",
+        "error",
+        "ok",
+        "seconds",
+        "place",
+        "asked",
+        "key",
+        "usd",
+        "bytes",
+        "trusted",
+        "origin",
+        "created_at",
+    ),
+)
+TOOL_INTENT = (
+    *("run", "problem", "id", "attempt", "request", "thought", "tool", "arguments", "void", "created_at"),
 )
 EVENT = ("run", "problem", "key", "kind", "subjects", "detail", "created_at")
 """All but `seq`, which the statement computes from the unit's events so far."""
@@ -49,7 +65,7 @@ def thought_rows(lease: Lease, thoughts: Iterable[Thought], now: datetime) -> li
                 t.count,
                 t.terminal,
             ),
-            *(t.answer, t.key, t.state, t.logprob, t.tokens, t.call, t.whole, t.nested, now),
+            *(t.answer, t.key, t.state, t.logprob, t.tokens, t.call, t.whole, t.nested, t.tainted, now),
         )
         for t in thoughts
     ]
@@ -94,9 +110,31 @@ def tool_call_rows(lease: Lease, calls: Iterable[ToolCall], now: datetime) -> li
     return [
         (
             *(run, problem, c.id, c.request, c.thought, c.tool, dict(c.arguments)),
-            *(c.result, c.error, c.ok, c.seconds, now),
+            *(
+                c.result,
+                c.error,
+                c.ok,
+                c.seconds,
+                c.place,
+                c.asked,
+                c.key,
+                c.usd,
+                c.bytes,
+                c.trusted,
+                c.origin,
+                now,
+            ),
         )
         for c in calls
+    ]
+
+
+def tool_intent_rows(lease: Lease, intents: Iterable[ToolIntent], now: datetime) -> list[Row]:
+    """Return rows of table tool_intent."""
+    run, problem = lease.run, lease.problem.id
+    return [
+        (run, problem, i.id, i.attempt, i.request, i.thought, i.tool, dict(i.arguments), False, now)
+        for i in intents
     ]
 
 

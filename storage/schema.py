@@ -28,6 +28,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     false,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -167,6 +168,8 @@ class ThoughtRow(Base):
     """Whether it is an attempt at the whole problem, not a step of its parents' path."""
     nested: Mapped[str | None]
     """The run it contains."""
+    tainted: Mapped[bool] = mapped_column(server_default=false())
+    """Whether it was made from text of strangers, such as what an untrusted tool answered."""
     created_at: Mapped[datetime]
 
 
@@ -238,7 +241,10 @@ class ToolCallRow(Base):
     """One tool call at a thought. It may be written before its thought is, so that its effect is never repeated."""
 
     __tablename__ = "tool_call"
-    __table_args__ = (ForeignKeyConstraint(["run", "problem"], ["unit.run", "unit.problem"]),)
+    __table_args__ = (
+        ForeignKeyConstraint(["run", "problem"], ["unit.run", "unit.problem"]),
+        Index(None, "run", "key", sqlite_where=text("key <> ''"), postgresql_where=text("key <> ''")),
+    )
 
     run: Mapped[str] = mapped_column(primary_key=True)
     problem: Mapped[str] = mapped_column(primary_key=True)
@@ -251,6 +257,39 @@ class ToolCallRow(Base):
     error: Mapped[str | None]
     ok: Mapped[bool | None]
     seconds: Mapped[float]
+    place: Mapped[int] = mapped_column(server_default=text("0"))
+    """Which of the thought's calls it is, from 0."""
+    asked: Mapped[bool] = mapped_column(server_default=false())
+    """Whether the thought's own text called the tool; else an agent did, to check the thought."""
+    key: Mapped[str] = mapped_column(server_default=text("''"))
+    """Equal calls have equal keys; empty where equal calls are not answered from the record."""
+    usd: Mapped[float] = mapped_column(server_default=text("0"))
+    bytes: Mapped[int] = mapped_column(server_default=text("0"))
+    """Length of the result or error in UTF-8."""
+    trusted: Mapped[bool] = mapped_column(server_default=false())
+    """Whether the reply can hold nothing that somebody else wrote."""
+    origin: Mapped[str] = mapped_column(server_default=text("'call'"))
+    """call, record (an equal call was on record), refused (nothing was called), person (who said how it had ended)."""
+    created_at: Mapped[datetime]
+
+
+class ToolIntentRow(Base):
+    """A call that may not be made twice, before it is made. Without a tool_call of its id, its outcome is unknown."""
+
+    __tablename__ = "tool_intent"
+    __table_args__ = (ForeignKeyConstraint(["run", "problem"], ["unit.run", "unit.problem"]),)
+
+    run: Mapped[str] = mapped_column(primary_key=True)
+    problem: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(primary_key=True)
+    """The call's."""
+    attempt: Mapped[int] = mapped_column(primary_key=True)
+    request: Mapped[str]
+    thought: Mapped[str]
+    tool: Mapped[str]
+    arguments: Mapped[Json]
+    void: Mapped[bool] = mapped_column(server_default=false())
+    """Whether a person said that it had no effect, so that the call may be made again."""
     created_at: Mapped[datetime]
 
 

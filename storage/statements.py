@@ -23,7 +23,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ..graph.ledger import Lease
 from .bulk import Bulk
-from .rows import EDGE, EVALUATION, EVENT, MODEL_CALL, THOUGHT, TOOL_CALL
+from .rows import EDGE, EVALUATION, EVENT, MODEL_CALL, THOUGHT, TOOL_CALL, TOOL_INTENT
 from .schema import (
     Base,
     EdgeRow,
@@ -34,6 +34,7 @@ from .schema import (
     RunRow,
     ThoughtRow,
     ToolCallRow,
+    ToolIntentRow,
     UnitRow,
     table,
 )
@@ -52,6 +53,7 @@ class Statements:
     evaluation: Bulk
     model_call: Bulk
     tool_call: Bulk
+    tool_intent: Bulk
     event: Bulk
     hold: Update
     """Locks the rows of the units whose leases still hold, and changes nothing; see `lease_parameters`."""
@@ -76,6 +78,7 @@ def statements(dialect: str) -> Statements:
         evaluation=_bulk(dialect, EvaluationRow, EVALUATION, "id"),
         model_call=_bulk(dialect, ModelCallRow, MODEL_CALL, "run", "problem", "id"),
         tool_call=_bulk(dialect, ToolCallRow, TOOL_CALL, "run", "problem", "id"),
+        tool_intent=_bulk(dialect, ToolIntentRow, TOOL_INTENT, "run", "problem", "id", "attempt"),
         event=_event_bulk(dialect),
         hold=held.values(token=unit.c.token),
         extend=held.values(expires_at=expiry(dialect)),

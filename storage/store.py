@@ -21,14 +21,22 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Update, func, select, update
 
 from ..graph.errors import LeaseLostError, UserError
-from ..graph.ledger import Commit, Lease, Recorded, RunSpec, UnitResult
+from ..graph.ledger import Commit, Lease, Recorded, RunSpec, ToolCall, UnitResult
 from ..graph.records import Evaluation, Problem, Thought
 from .database import Database, open_database
 from .events import keyed_events, set_errors_aside
-from .loading import thoughts_of
+from .loading import thoughts_of, tool_reply_of
 from .read import read_unit, resolve_run, run_spec
 from .replay import recorded_unit
-from .rows import edge_rows, evaluation_rows, event_rows, model_call_rows, thought_rows, tool_call_rows
+from .rows import (
+    edge_rows,
+    evaluation_rows,
+    event_rows,
+    model_call_rows,
+    thought_rows,
+    tool_call_rows,
+    tool_intent_rows,
+)
 from .sanitise import sanitise
 from .schema import ProblemRow, RunRow, ThoughtRow, UnitRow, table
 from .statements import expiry, expiry_parameters, insert_all, lease_parameters, now, statements
@@ -120,6 +128,7 @@ class SqlStore:
             keyed = [(lease, keyed_events(connection, lease, rows.events)) for lease, rows in commits]
             for bulk, rows in (
                 (on.model_call, (model_call_rows(lease, c.model_calls, present) for lease, c in commits)),
+                (on.tool_intent, (tool_intent_rows(lease, c.intents, present) for lease, c in commits)),
                 (on.tool_call, (tool_call_rows(lease, c.tool_calls, present) for lease, c in commits)),
                 (on.thought, (thought_rows(lease, c.thoughts, present) for lease, c in commits)),
                 (on.edge, (edge_rows(c.thoughts) for _, c in commits)),
@@ -131,6 +140,11 @@ class SqlStore:
     def recorded(self, lease: Lease) -> Recorded:
         """Return what is recorded of a unit."""
         return recorded_unit(self.database, lease.run, lease.problem.id)
+
+    def tool_reply(self, run: str, key: str) -> ToolCall | None:
+        """Return an answered tool call of a run (a full id) that equals what is to be called; None if there is none."""
+        with self.database.reading() as connection:
+            return tool_reply_of(connection, run, key)
 
     def result(self, run: str, problem: str) -> UnitResult | None:
         """Return how a unit ended, by full ids; None while it has not. Raises UserError if there is no such unit."""

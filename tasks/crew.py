@@ -25,7 +25,7 @@ from ..agents.tool_user import EquationChecker
 from ..agents.verifier import OutcomeChecker, OutcomeScoreVerifier, RuleVerifier, StepScoreVerifier
 from ..graph.domain import Domain, shows_examples
 from ..graph.errors import UserError
-from ..tools.calculator import CalculatorTool
+from ..tools.calculator import calculator_tool
 from .needs import JUDGES, ROLES, check_scorer
 from .settings import Settings
 
@@ -117,7 +117,7 @@ def build_team(settings: Settings, domain: Domain, own: Replacements, models: Mo
     Raises:
         UserError: if settings ask for an agent that these models cannot be.
     """
-    calculator = CalculatorTool()
+    calculator = calculator_tool()
     verifiers: list[Verifier] = [RuleVerifier(domain)]
     if models.scorer is not None:
         outcome = score_kind(models.scorer) == "outcome"

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thoughtgraph.graph.errors import ToolError
-from thoughtgraph.tools.base import ToolReply
-from thoughtgraph.tools.calculator import MAX_LENGTH, Calculator, CalculatorTool
+from thoughtgraph.tools.base import Call, ToolReply
+from thoughtgraph.tools.calculator import MAX_LENGTH, Calculator, calculator_tool
+from thoughtgraph.tools.calling import check_arguments
 
 CALCULATOR = Calculator()
 
@@ -133,11 +134,11 @@ def test_equations() -> None:
 
 
 async def test_the_tool_computes_and_checks() -> None:
-    tool = CalculatorTool()
-    assert (tool.name, tool.effect) == ("calculator", "pure")
-    assert await tool.call({"expression": "8 / 3"}) == ToolReply("8/3")
-    assert await tool.call({"equation": "4 * 5 = 20"}) == ToolReply("4 * 5 = 20 holds", ok=True)
-    wrong = await tool.call({"equation": "4 * 5 = 21"})
+    tool = calculator_tool()
+    assert (tool.name, tool.effect, tool.text_argument) == ("calculator", "pure", "expression")
+    assert await tool.run(Call({"expression": "8 / 3"})) == ToolReply("8/3")
+    assert await tool.run(Call({"equation": "4 * 5 = 20"})) == ToolReply("4 * 5 = 20 holds", ok=True)
+    wrong = await tool.run(Call({"equation": "4 * 5 = 21"}))
     assert wrong == ToolReply("4 * 5 = 21 is wrong: the left side is 20", ok=False)
 
 
@@ -145,8 +146,8 @@ async def test_the_tool_computes_and_checks() -> None:
     "arguments", [{}, {"expression": 3}, {"code": "1"}, {"expression": "1", "equation": "1 = 1"}]
 )
 async def test_the_tool_refuses_other_arguments(arguments: dict[str, object]) -> None:
-    with pytest.raises(ToolError, match="give the calculator one text"):
-        await CalculatorTool().call(arguments)
+    with pytest.raises(ToolError, match="calculator cannot take its argument"):
+        check_arguments(calculator_tool(), arguments)
 
 
 def _words(expression: str) -> list[str]:

@@ -28,6 +28,8 @@ FOLDER = Path(__file__).resolve().parent.parent / "agents" / "prompts"
 FILES = sorted(FOLDER.glob("*/*.md"))
 VALUES = {
     "question",
+    "tools",
+    "fenced",
     "steps",
     "so_far",
     "notes",

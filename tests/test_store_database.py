@@ -60,7 +60,7 @@ def ddl(path: Path) -> dict[str, list[str]]:
     return {
         # sorted: a column that a migration added stands behind the constraints
         name: sorted(
-            part.strip() for part in re.split(r",\s*\n|,(?=\s\w+ \w+)|\n|\)\s*$", sql) if part.strip()
+            part.strip() for part in re.split(r',\s*\n|,(?=\s"?\w+"? \w+)|\n|\)\s*$', sql) if part.strip()
         )
         for name, sql in rows
         if name != VERSION_TABLE
@@ -100,14 +100,14 @@ def test_an_older_database_is_not_changed_unasked(store_url: str, monkeypatch: p
     open_database(store_url).close()
 
     def newer_head(_: ScriptDirectory) -> str:
-        return "0003"
+        return "0004"
 
     monkeypatch.setattr(ScriptDirectory, "get_current_head", newer_head)
     engine = open_engine(store_url)
     assert check(engine).state == "older"
     engine.dispose()
     with pytest.raises(
-        SchemaVersionError, match=r"has schema 0002, older than 0003.*thoughtgraph db upgrade --db \S+$"
+        SchemaVersionError, match=r"has schema 0003, older than 0004.*thoughtgraph db upgrade --db \S+$"
     ):
         open_database(store_url)
 

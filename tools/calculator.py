@@ -8,13 +8,12 @@ so the size of a result is bounded by the length of its expression.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 from ..graph.errors import ToolError
-from .base import Effect, ToolReply
+from .base import Call, Tool, ToolReply
 
 MAX_LENGTH = 1000
 """Longest expression or equation, in characters."""
@@ -80,26 +79,35 @@ class Calculator:
         return Equation(self.evaluate(sides[0]), self.evaluate(sides[1]))
 
 
-class CalculatorTool:
-    """The calculator as a tool: `{"expression": "4 * 5"}` computes, `{"equation": "4 * 5 = 20"}` checks."""
+def calculator_tool() -> Tool:
+    """Return the calculator as a tool: `{"expression": "4 * 5"}` computes, `{"equation": "4 * 5 = 20"}` checks."""
+    text = {"type": "string", "maxLength": MAX_LENGTH}
+    return Tool(
+        name="calculator",
+        description="Computes an expression of numbers, + - * / and parentheses exactly, or checks an equation of two.",
+        parameters={
+            "type": "object",
+            "properties": {"expression": text, "equation": text},
+            "minProperties": 1,
+            "maxProperties": 1,
+            "additionalProperties": False,
+        },
+        run=_calculate,
+        effect="pure",
+        trusted=True,
+        remembered=False,
+    )
 
-    name = "calculator"
-    effect: Effect = "pure"
 
-    def __init__(self) -> None:
-        self.calculator = Calculator()
-
-    async def call(self, arguments: Mapping[str, Any]) -> ToolReply:
-        """See `Tool.call`; the reply to an equation says whether it holds."""
-        text = next(iter(arguments.values())) if len(arguments) == 1 else None
-        if not isinstance(text, str) or not arguments.keys() <= {"expression", "equation"}:
-            raise ToolError("give the calculator one text: an 'expression' or an 'equation'")
-        if "expression" in arguments:
-            return ToolReply(_written(self.calculator.evaluate(text)))
-        found = self.calculator.check_equation(text)
-        if found.holds:
-            return ToolReply(f"{text.strip()} holds", ok=True)
-        return ToolReply(f"{text.strip()} is wrong: the left side is {_written(found.left)}", ok=False)
+async def _calculate(call: Call) -> ToolReply:
+    calculator = Calculator()
+    if "expression" in call.arguments:
+        return ToolReply(_written(calculator.evaluate(call.arguments["expression"])))
+    text = call.arguments["equation"]
+    found = calculator.check_equation(text)
+    if found.holds:
+        return ToolReply(f"{text.strip()} holds", ok=True)
+    return ToolReply(f"{text.strip()} is wrong: the left side is {_written(found.left)}", ok=False)
 
 
 def compile_expression(expression: str) -> list[Token]:
