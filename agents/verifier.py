@@ -5,8 +5,11 @@ Put the cheap and exact ones first: what one of them refutes, the later ones are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..graph.domain import Domain
 from ..tools.base import Tool
@@ -72,6 +75,46 @@ class OutcomeChecker:
         if seen.ok is None:
             return Judgement("outcome", error=seen.error or f"{self.tool.name} checked nothing")
         return Judgement("outcome", value=1.0 if seen.ok else 0.0, text=seen.result)
+
+
+_PASSED = re.compile(r"(\d+) of (\d+) tests passed")
+
+
+@dataclass(frozen=True, slots=True)
+class TestsVerifier:
+    """Runs a finished program against the tests that the question shows: 1 if it passes all, else half the share that it passes, below 0.5.
+
+    Whether it is right is known to the hidden tests only, which nobody here has.
+    """
+
+    __test__ = False  # to pytest its name says that it is one
+
+    tool: Tool
+    """Runs the question's tests on `{"code": PROGRAM}`."""
+    tests_of: Callable[[str], Sequence[Any]]
+    """Returns the tests that a question shows; of one that shows none, nothing is said."""
+
+    @property
+    def source(self) -> str:
+        """Who judges."""
+        return f"outcome:{self.tool.name}"
+
+    async def verify(self, subjects: Sequence[Subject], gateway: Gateway) -> Sequence[Judgement | None]:
+        """See `Verifier.verify`."""
+        return await asyncio.gather(*(self._judge(subject, gateway) for subject in subjects))
+
+    async def _judge(self, subject: Subject, gateway: Gateway) -> Judgement | None:
+        thought = subject.thought
+        if not thought.terminal or not self.tests_of(subject.problem.question):
+            return None
+        if thought.answer is None:
+            return Judgement("outcome", value=0.0, text="the solution ends without a program")
+        seen = await gateway.call_tool(thought.id, self.tool, {"code": thought.answer})
+        if seen.ok is None:
+            return Judgement("outcome", error=seen.error or f"{self.tool.name} checked nothing")
+        passed = _PASSED.match(seen.text)
+        share = int(passed[1]) / int(passed[2]) if passed and passed[2] != "0" else 0.0
+        return Judgement("outcome", value=1.0 if seen.ok else 0.5 * min(share, 0.99), text=seen.result)
 
 
 @dataclass(frozen=True, slots=True)

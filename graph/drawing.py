@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from .display_text import clean, shorten
 from .errors import UserError
+from .ledger import ToolCall
 from .records import Evaluation, EvaluationKind, Thought
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class Drawing:
         refuted = graph.refutation(thought.id)
         facts = [] if refuted is None else [f"refuted: {shorten(clean(refuted), 60)}"]
         facts += [_score(e) for kind in _SCORES if (e := graph.score(thought.id, kind)) is not None]
+        facts += [_called(call) for call in graph.tool_calls.get(thought.id, ()) if call.asked]
         if thought.answer is not None and clean(thought.answer) not in clean(thought.text):
             facts.append(f"answer {shorten(clean(thought.answer), 40)}")
         if thought.count > 1:
@@ -97,6 +99,8 @@ class Drawing:
             facts.append(f"{thought.tokens} tok")
         if len(thought.parents) > 1:
             facts.append(self._other_parents(thought))
+        if thought.tainted:
+            facts.append("tainted")
         if row.gap:
             facts.append(f"{_plural(row.gap, 'step')} left out before it")
         if row.deep:
@@ -156,6 +160,11 @@ def _score(evaluation: Evaluation) -> str:
     known = evaluation.rollouts is not None and evaluation.successes is not None
     counted = f" ({evaluation.successes}/{evaluation.rollouts})" if known else ""
     return f"{evaluation.kind} {evaluation.value:.2f}{counted}"
+
+
+def _called(call: ToolCall) -> str:
+    said = call.error if call.result is None else call.result
+    return f"{call.tool} {'failed' if call.result is None else 'said'}: {shorten(clean(said or ''), 60)}"
 
 
 def _plural(count: int, noun: str) -> str:

@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 from ..agents.models.base import LanguageModel, ScoringModel, make_ready
 from ..agents.models.scheduler import Scheduler, current_scheduler
 from ..agents.team import Team
+from ..tools.base import Tool
 from . import nesting
 from .budget import Meter
 from .domain import Domain
@@ -59,6 +60,8 @@ class Setup:
     review: Review = "never"
     models: tuple[LanguageModel | ScoringModel, ...] = ()
     """What is made ready before a search is opened, and its clock runs."""
+    tools: tuple[Tool, ...] = ()
+    """What is let go of when all searches have ended."""
     complete: Callable[[str, Mapping[str, Any]], Mapping[str, Any]] = lambda scheme, params: params
     """Fills in the parameters of a scheme that runs inside a thought, as those of the run's own scheme were filled in."""
     lease_seconds: float = 60.0

@@ -106,7 +106,9 @@ class ToolCalling:
         except ToolError as error:
             return self._kept(replace(self._answered(None, str(error), None, 0.0), origin="refused"))
         if tool.effect == "once":
-            return self._kept(await self._once())
+            row = self._kept(await self._once())
+            await self.means.flushed()  # at once: a crash from here on must not ask a person
+            return row
         if tool.effect != "pure" or not tool.remembered:
             return self._kept(await self._made())
         row, known = await self.means.memory.reply(self.means.run, self._key, self._made)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from .diagrams import mermaid_flowchart
 from .display_text import clean, shorten
 from .errors import UserError
+from .ledger import ToolCall
 from .notebook import html_drawing
 from .outline import rich_tree, text_tree
 from .records import Evaluation, EvaluationKind, Problem, Thought
@@ -50,6 +51,8 @@ class ReasoningGraph:
     answer: str | None = None
     best: str | None = None
     """Id of the thought that the answer comes from."""
+    tool_calls: Mapping[str, tuple[ToolCall, ...]] = field(default_factory=dict[str, tuple[ToolCall, ...]])
+    """By id of the thought that they were made at, in the order of the thought's calls; thoughts without any may be left out."""
     visits: Mapping[str, int] = field(default_factory=dict[str, int])
     """How often the search went through a thought (≥ 0), for strategies that count it."""
 
@@ -62,6 +65,10 @@ class ReasoningGraph:
             self._known(thought_id)
             if any(evaluation.thought != thought_id for evaluation in evaluations):
                 raise UserError(f"an evaluation of another thought is filed under {thought_id!r}")
+        for thought_id, calls in self.tool_calls.items():
+            self._known(thought_id)
+            if any(call.thought != thought_id for call in calls):
+                raise UserError(f"a tool call of another thought is filed under {thought_id!r}")
         for thought_id, count in self.visits.items():
             self._known(thought_id)
             if count < 0:

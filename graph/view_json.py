@@ -9,6 +9,7 @@ The schema, version 1; every key is always present, and the order of keys and ro
     best         id of the answer's thought, or null
     thoughts     [every field of `records.Thought`, …] in order of creation, parents before children
     evaluations  {id of the thought: [every field of `records.Evaluation` but `thought`, …]}, oldest first
+    tool_calls   {id of the thought: [every field of `ledger.ToolCall` but `thought`, …]}, in the order of the thought's calls
     visits       {id of the thought: count}
 
 `thoughtgraph show --format json` adds a key, which readers of a graph pass over; a thought names its call:
@@ -29,6 +30,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from .errors import UserError
+from .ledger import ToolCall
 from .records import Evaluation, Operator, Problem, Thought
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 FORMAT = "thoughtgraph/graph"
 VERSION = 1
 
-Record = TypeVar("Record", Problem, Thought, Evaluation)
+Record = TypeVar("Record", Problem, Thought, Evaluation, ToolCall)
 _Test = Callable[[Any], bool]
 
 
@@ -53,6 +55,10 @@ def fields_to_json(graph: ReasoningGraph) -> dict[str, Any]:
         "evaluations": {
             thought: [_row(e, without="thought") for e in evaluations]
             for thought, evaluations in graph.evaluations.items()
+        },
+        "tool_calls": {
+            thought: [_row(call, without="thought") for call in calls]
+            for thought, calls in graph.tool_calls.items()
         },
         "visits": dict(graph.visits),
     }
@@ -78,13 +84,17 @@ def fields_from_json(data: Mapping[str, Any]) -> dict[str, Any]:
             thought: tuple(_record(Evaluation, row, "evaluations", thought=thought) for row in _rows(rows))
             for thought, rows in _object(data, "evaluations").items()
         },
+        "tool_calls": {
+            thought: tuple(_record(ToolCall, row, "tool_calls", thought=thought) for row in _rows(rows))
+            for thought, rows in _object(data, "tool_calls").items()
+        },
         "answer": _text(data, "answer"),
         "best": _text(data, "best"),
         "visits": {thought: _count(count) for thought, count in _object(data, "visits").items()},
     }
 
 
-def _row(record: Problem | Thought | Evaluation, without: str = "") -> dict[str, Any]:
+def _row(record: Problem | Thought | Evaluation | ToolCall, without: str = "") -> dict[str, Any]:
     names = (field.name for field in dataclasses.fields(record) if field.name != without)
     return {name: _json_value(getattr(record, name)) for name in names}
 
@@ -131,6 +141,8 @@ def _test(hint: Any) -> _Test:
         return lambda value: (
             isinstance(value, list) and all(isinstance(part, str) for part in cast("list[Any]", value))
         )
+    if typing.get_origin(hint) is Mapping:
+        return lambda value: isinstance(value, dict)
     if hint is Operator:
         return lambda value: isinstance(value, str) and value in set(Operator)
     if hint is float:

@@ -63,6 +63,8 @@ class UnitGraph:
     edges: tuple[Edge, ...]
     evaluations: dict[str, tuple[Evaluation, ...]]
     """By thought, in the order they were written; thoughts without any are left out."""
+    tool_calls: dict[str, tuple[ToolCall, ...]]
+    """By thought, in the order of the thought's calls; thoughts without any are left out."""
     result: UnitResult | None
 
 
@@ -210,6 +212,9 @@ def unit_graph(database: Database, run: str, problem: str) -> UnitGraph:
         judged: dict[str, list[Evaluation]] = {}
         for evaluation in evaluations_of(connection, run, problem):
             judged.setdefault(evaluation.thought, []).append(evaluation)
+        called: dict[str, list[ToolCall]] = {}
+        for call in tool_calls_of(connection, run, problem):
+            called.setdefault(call.thought, []).append(call)
     unit = _unit(row)
     thoughts.sort(key=lambda thought: thought.depth)
     return UnitGraph(
@@ -219,6 +224,9 @@ def unit_graph(database: Database, run: str, problem: str) -> UnitGraph:
         thoughts={thought.id: thought for thought in thoughts},
         edges=tuple(edges),
         evaluations={thought: tuple(found) for thought, found in judged.items()},
+        tool_calls={
+            thought: tuple(sorted(found, key=lambda call: call.place)) for thought, found in called.items()
+        },
         result=unit.result,
     )
 

@@ -25,6 +25,7 @@ from .crew import Models, Replacements, build_team, load_models
 from .needs import JUDGES, ROLES, check_needs, check_prices, check_roles
 from .registry import load_task
 from .settings import Settings
+from .toolbox import build_tools
 
 __all__ = ["Replacements", "assemble", "recommended", "replay_model"]
 
@@ -74,7 +75,8 @@ def assemble(
     settings = replace(settings, params=chosen.params(settings.scheme, settings.params))
     # built once now, so that a bad name or parameter is an error here and not in the first search
     make_strategy(settings.scheme, settings.params, settings.seed)
-    team = build_team(settings, domain, own, models)
+    tools = build_tools(settings, domain, store, run, own.toolbox or ())
+    team = build_team(settings, domain, own, models, tools)
     judged = settings.scorer in JUDGES or bool(own.verifiers or own.critics)
     check_needs(
         scheme, settings.params, team, domain, tools=settings.tools, scorer=models.scorer, judged=judged
@@ -90,6 +92,7 @@ def assemble(
         wave=settings.wave,
         review=settings.review,
         models=models.every,
+        tools=tools.every,
         complete=chosen.params,
     )
 

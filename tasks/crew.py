@@ -21,13 +21,20 @@ from ..agents.models.registry import load_model, load_scorer
 from ..agents.models.reuse import Reuse
 from ..agents.protocols import Critic, Evaluator, Generator, ToolUser, Verifier
 from ..agents.team import Team
-from ..agents.tool_user import EquationChecker
-from ..agents.verifier import OutcomeChecker, OutcomeScoreVerifier, RuleVerifier, StepScoreVerifier
+from ..agents.tool_user import EquationChecker, ToolCaller
+from ..agents.verifier import (
+    OutcomeChecker,
+    OutcomeScoreVerifier,
+    RuleVerifier,
+    StepScoreVerifier,
+    TestsVerifier,
+)
 from ..graph.domain import Domain, shows_examples
 from ..graph.errors import UserError
-from ..tools.calculator import calculator_tool
+from ..tools.base import Tool
 from .needs import JUDGES, ROLES, check_scorer
 from .settings import Settings
+from .toolbox import Tools
 
 Replay = Callable[[str], LanguageModel]
 """Gives the model of a `replay:RUN` spec."""
@@ -41,6 +48,8 @@ class Replacements:
     scorer: ScoringModel | None = None
     generator: Generator | None = None
     tool_users: tuple[ToolUser, ...] | None = None
+    toolbox: tuple[Tool, ...] | None = None
+    """Beside those of the settings."""
     verifiers: tuple[Verifier, ...] | None = None
     critics: tuple[Critic, ...] | None = None
     others: Mapping[str, Generator] | None = None
@@ -111,27 +120,31 @@ def load_models(settings: Settings, domain: Domain, own: Replacements, replay: R
     return Models(policy, own.scorer or _scorer(settings), judge, others.get("discriminator"), arms)
 
 
-def build_team(settings: Settings, domain: Domain, own: Replacements, models: Models) -> Team:
+def build_team(settings: Settings, domain: Domain, own: Replacements, models: Models, tools: Tools) -> Team:
     """Build the agents.
 
     Raises:
         UserError: if settings ask for an agent that these models cannot be.
     """
-    calculator = calculator_tool()
     verifiers: list[Verifier] = [RuleVerifier(domain)]
     if models.scorer is not None:
         outcome = score_kind(models.scorer) == "outcome"
         verifiers.append((OutcomeScoreVerifier if outcome else StepScoreVerifier)(models.scorer, domain))
     elif settings.scorer in JUDGES:
         verifiers.append(_judging(settings.scorer, models, domain))
-    if settings.tools:  # last: of several verdicts on a solution the newest counts, and this one is exact
-        verifiers.append(OutcomeChecker(domain, calculator))
-    users: tuple[ToolUser, ...] = (EquationChecker(calculator, domain),) if settings.tools else ()
-    others = {name: _generator(settings, domain, model) for name, model in models.arms.items()}
+    users: list[ToolUser] = []
+    if settings.tools:  # last: of several verdicts on a solution the newest counts, and these are exact
+        verifiers.append(OutcomeChecker(domain, tools.calculator))
+        if tools.shown_tests is not None:
+            verifiers.append(TestsVerifier(tools.shown_tests, tools.tests_of))
+        users.append(EquationChecker(tools.calculator, domain))
+    if tools.called:
+        users.append(ToolCaller(tools.called))
+    others = {name: _generator(settings, domain, model, tools, name) for name, model in models.arms.items()}
     evaluators = evaluators_for(models.judge, models.scorer, domain, models.discriminator)
     return Team(
-        generator=own.generator or _generator(settings, domain, models.policy),
-        tool_users=users if own.tool_users is None else own.tool_users,
+        generator=own.generator or _generator(settings, domain, models.policy, tools),
+        tool_users=tuple(users) if own.tool_users is None else own.tool_users,
         verifiers=tuple(verifiers) if own.verifiers is None else own.verifiers,
         critics=_critics(settings, domain, models) if own.critics is None else own.critics,
         others={**others, **(own.others or {})},
@@ -148,12 +161,15 @@ def _check_fit(settings: Settings, domain: Domain) -> None:
         )
 
 
-def _generator(settings: Settings, domain: Domain, model: LanguageModel | None) -> Generator:
+def _generator(
+    settings: Settings, domain: Domain, model: LanguageModel | None, tools: Tools, agent: str = "generator"
+) -> Generator:
     if model is None:
         raise UserError("a search needs a model or a generator")
+    mine = tuple(tool for tool in tools.called if tool.granted_to(agent))
     if model.chat:
         kind = ContinuingGenerator if _continues(settings, model) else PromptedGenerator
-        generator = kind(model, domain)
+        generator = kind(model, domain, tools=mine)
     else:
         generator = StepGenerator(
             model,
@@ -161,6 +177,7 @@ def _generator(settings: Settings, domain: Domain, model: LanguageModel | None) 
             min_p=settings.min_p or 0.0,
             unique=_unique(settings, model),
             shots=shows_examples(domain),
+            tools=mine,
         )
     return generator if settings.temperature is None else replace(generator, temperature=settings.temperature)
 

@@ -37,7 +37,11 @@ class Settings:
     critic: CriticName = "none"
     """value: the scorer judges states; prompted: the model says in words what is wrong."""
     tools: bool = True
-    """Whether agents may use the exact calculator."""
+    """Whether agents check by the exact calculator, and by the tests that a question shows."""
+    toolbox: tuple[Mapping[str, Any], ...] = ()
+    """Tools that agents may call in their steps: entries as `tools.registry.read_toolbox` returns them."""
+    split: str = ""
+    """Which problems of the task they are; only runs on `train` serve as examples for others."""
     temperature: float | None = None
     """≥ 0; None is the generator's own."""
     min_p: float | None = None
@@ -74,6 +78,13 @@ class Settings:
         _require(given["critic"] in get_args(CriticName), "critic", given, "none, value or prompted")
         _require(given["stepping"] in (None, *get_args(Stepping)), "stepping", given, "ask, continue or None")
         _require(isinstance(given["tools"], bool), "tools", given, "True or False")
+        _require(
+            isinstance(given["toolbox"], tuple) and all(isinstance(e, Mapping) for e in self.toolbox),
+            "toolbox",
+            given,
+            "a tuple of tools by their options",
+        )
+        _require(isinstance(given["split"], str), "split", given, "a name")
         _require(_in_range(given["temperature"], math.inf), "temperature", given, "a number of 0 or more")
         _require(_in_range(given["min_p"], 1.0), "min_p", given, "a number from 0 to 1")
         _require(given["unique"] in (None, True, False), "unique", given, "True, False or None")
@@ -99,6 +110,7 @@ class Settings:
             "agents": dict(self.agents),
             "budget": self.budget.as_dict(),
             "custom": list(self.custom),
+            "toolbox": [dict(entry) for entry in self.toolbox],
         }
 
     @classmethod
@@ -116,6 +128,7 @@ class Settings:
         known: dict[str, Any] = dict(values)
         known["budget"] = Budget(**known["budget"])
         known["custom"] = tuple(known.get("custom", ()))
+        known["toolbox"] = tuple(known.get("toolbox", ()))
         return cls(**known)
 
 

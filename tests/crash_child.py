@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from searches import HashVerifier, scripted_steps
+from searches import HashVerifier, scripted_calls, scripted_steps
+from tool_world import counting
 
 from thoughtgraph.agents.models.base import Generation, GenerationCall
 from thoughtgraph.agents.models.scripted import ScriptedModel
@@ -30,15 +31,19 @@ RUN = "crash"
 PROBLEMS = ("first question", "second question", "third question", "fourth question")
 PARALLEL = 2
 WAVE = 3
-SCHEMES: dict[str, tuple[dict[str, Any], int]] = {"mcts": ({}, 16), "forest": ({"trees": 5}, 40)}
-"""What can be searched with: its parameters, and the model calls that a problem may pay."""
+SCHEMES: dict[str, tuple[dict[str, Any], int]] = {
+    "mcts": ({}, 16),
+    "forest": ({"trees": 5}, 40),
+    "self_consistency": ({"n": 4}, 30),
+}
+"""What can be searched with: its parameters, and the model calls that a problem may pay; the last one with tools."""
 
 
 class LoggedModel(ScriptedModel):
     """Writes the id of every call to a file, durably, before it answers: what was paid."""
 
-    def __init__(self, log: Path) -> None:
-        super().__init__(scripted_steps)
+    def __init__(self, log: Path, tools: bool) -> None:
+        super().__init__(scripted_calls if tools else scripted_steps)
         self._log = os.open(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
 
     async def generate(self, calls: Sequence[GenerationCall]) -> list[Generation | ModelError]:
@@ -92,8 +97,11 @@ def has_run(url: str) -> bool:
 
 async def main(url: str, log: str, count: str, mode: Any, kill_at: int, when: str, scheme: str) -> None:
     store: Any = KillingStore(SqlStore.open(url), kill_at, when)
-    model = LoggedModel(Path(log))
-    own = Replacements(model=model, verifiers=(HashVerifier(),))
+    tools = scheme == "self_consistency"
+    model = LoggedModel(Path(log), tools)
+    own = Replacements(
+        model=model, verifiers=(HashVerifier(),), toolbox=(counting(effect="pure")[0],) if tools else None
+    )
     params, calls = SCHEMES[scheme]
     settings = Settings(
         task="text",

@@ -71,6 +71,19 @@ def scripted_steps(call: GenerationCall) -> list[str]:
     return texts
 
 
+def scripted_calls(call: GenerationCall) -> list[str]:
+    """Write the same steps, some of which call a tool."""
+    return [
+        f"{text} <<look_up: word {len(text) % 3}>>" if hash_of(text) % 2 and "\n" not in text else text
+        for text in scripted_steps(call)
+    ]
+
+
+def hash_of(text: str) -> int:
+    """Return a number that depends on a text alone."""
+    return derive_seed(0, text)
+
+
 def _text(draw: int, *, whole: bool) -> str:
     answer = f"Answer: {draw % 5}"
     step = f"step {draw % 1000}"
@@ -136,6 +149,12 @@ def digest(store: SqlStore, run: str) -> dict[str, Any]:
             "thoughts": {t.id: t for t in graph.thoughts.values()},
             "edges": sorted((e.parent, e.child, e.position) for e in graph.edges),
             "evaluations": {k: sorted(v, key=lambda e: e.id) for k, v in sorted(graph.evaluations.items())},
+            "tools": {
+                thought: sorted(
+                    (c.place, c.tool, repr(c.arguments), c.result, c.error, c.asked) for c in calls
+                )
+                for thought, calls in sorted(graph.tool_calls.items())
+            },
             "events": [_event(e.kind, e.subjects, e.detail) for e in events],
             "result": None
             if result is None

@@ -20,9 +20,9 @@ from searches import digest
 from thoughtgraph.storage.store import SqlStore
 
 CHILD = Path(__file__).with_name("crash_child.py")
-POINTS = {"mcts": 25, "forest": 9}
+POINTS = {"mcts": 25, "forest": 9, "self_consistency": 9}
 """Kill points; each is two processes, and a forest's take long."""
-IN_FLIGHT = {"mcts": PARALLEL * WAVE, "forest": PARALLEL * WAVE * WAVE}
+IN_FLIGHT = {"mcts": PARALLEL * WAVE, "forest": PARALLEL * WAVE * WAVE, "self_consistency": PARALLEL * 4}
 """Model calls that can be under way at once: in a forest every request of a wave is a search with waves of its own."""
 
 
@@ -85,7 +85,7 @@ def record(url: str) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)  # up to fifty processes
-@pytest.mark.parametrize("scheme", ["mcts", "forest"])
+@pytest.mark.parametrize("scheme", ["mcts", "forest", "self_consistency"])
 @pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def test_a_killed_run_resumes_to_the_graph_of_an_uninterrupted_one(
     engine: str, scheme: str, fresh: Callable[[str, str], tuple[str, Path]]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, cast
 
 from .graph.errors import ThoughtGraphError, UnknownNameError, UserError
 from .graph.records import Budget, Usage
 
 if TYPE_CHECKING:
+    from langchain_core.retrievers import BaseRetriever
+    from langchain_core.tools import BaseTool
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
     from .agents.models.base import LanguageModel, ScoringModel
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from .storage.store import SqlStore
     from .tasks.assembly import Replacements
     from .tasks.settings import CriticName, Settings, Stepping
+    from .tools.base import Tool
 
 T = TypeVar("T")
 
@@ -49,7 +52,11 @@ class Options(TypedDict, total=False):
     """Further models by role: `judge`, `discriminator`, or names of your own for schemes that choose among several."""
     critic: CriticName
     tools: bool
-    """Whether agents may use the exact calculator; default True."""
+    """Whether agents check by the exact calculator, and by the tests that a question shows; default True."""
+    toolbox: Sequence[str | Mapping[str, Any] | Tool | BaseTool | BaseRetriever | Callable[..., Any]]
+    """What agents may call in their steps: a tool's name as on the command line (`sandbox`, `sql:URL`, a YAML file), an entry of such a file, a `Tool`,
+    a LangChain tool or retriever, or a typed function. What functions and LangChain tools do counts as an effect that may not happen twice; wrap
+    them by `function_tool` or `langchain_tool` with `effect="pure"` or `"idempotent"` to say otherwise."""
     temperature: float
     min_p: float
     """In [0, 1]: share of the likeliest token below which none is drawn; default what the shipped model recommends, else 0."""
@@ -204,6 +211,7 @@ def read_graph(store: SqlStore, run: str, problem: str) -> ReasoningGraph:
         problem=unit.problem,
         thoughts=unit.thoughts,
         evaluations=unit.evaluations,
+        tool_calls={t: calls for t, calls in unit.tool_calls.items() if t in unit.thoughts},
         answer=result.answer if result else None,
         best=result.thought if result else None,
     )
@@ -227,6 +235,9 @@ def configure(
         if name in values and hasattr(values[name], "name"):
             own[name] = values.pop(name)
             values[name] = own[name].name if name == "model" else "none"
+    if "toolbox" in values:
+        values["toolbox"], tools = _sorted_tools(values["toolbox"])
+        own |= {"toolbox": tools} if tools else {}
     if isinstance(values.get("budget"), Mapping):
         values["budget"] = make_budget(values["budget"])
     if "base_url" in values:
@@ -236,6 +247,23 @@ def configure(
         if name not in Settings.__dataclass_fields__:
             raise UnknownNameError("option", name, Options.__annotations__)
     return Settings(**values, review=review), Replacements(**own)
+
+
+def _sorted_tools(given: Any) -> tuple[tuple[Mapping[str, Any], ...], tuple[Tool, ...]]:
+    """Return the tools that can be recorded by their options, and those that are objects of the user's own."""
+    from .tools.adapters.functions import adapted
+    from .tools.registry import read_toolbox
+
+    if isinstance(given, str | Mapping):
+        raise UserError("the toolbox is one tool; give a list of tools")
+    named: list[str | Mapping[str, Any]] = []
+    objects: list[Tool] = []
+    for one in given:
+        if isinstance(one, str | Mapping):
+            named.append(cast("str | Mapping[str, Any]", one))
+        else:
+            objects.append(adapted(one))
+    return read_toolbox(named), tuple(objects)
 
 
 def make_budget(limits: Mapping[str, float]) -> Budget:

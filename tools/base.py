@@ -46,7 +46,7 @@ class Call:
 Run = Callable[[Call], Awaitable[ToolReply]]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Tool:
     """Something an agent may use.
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from functools import lru_cache
+import logging
+from collections.abc import Iterable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,6 +18,9 @@ Gates = dict[tuple[str, int], asyncio.Semaphore]
 
 _gates: WeakKeyDictionary[asyncio.AbstractEventLoop, Gates] = WeakKeyDictionary()
 """What lets calls of a tool through, by its identity and limit: all searches of an event loop share it."""
+
+
+_validators: WeakKeyDictionary[Tool, Any] = WeakKeyDictionary()
 
 
 def check_arguments(tool: Tool, arguments: Mapping[str, Any]) -> None:
@@ -59,14 +62,26 @@ async def call_tool(tool: Tool, call: Call) -> ToolReply:
             raise
         except ToolError as error:
             raise ToolError(shortened(str(error), _MESSAGE)) from error
-        except ThoughtGraphError:
-            raise
+        except ThoughtGraphError as error:  # what an operator should mend; the search goes on without it
+            raise ToolError(f"{tool.name} failed: {shortened(str(error), _MESSAGE)}") from error
         except (
             Exception
         ) as error:  # a tool of the user's may raise anything; an agent reads it, nothing crashes
             said = f"{type(error).__name__}: {error}".rstrip(": ")
             raise ToolError(f"{tool.name} failed: {shortened(said, _MESSAGE)}") from error
     return ToolReply(shortened(reply.text, tool.max_reply), reply.ok)
+
+
+async def close_tools(tools: Iterable[Tool]) -> None:
+    """Let go of what tools hold; what goes wrong then is logged, for their work is done."""
+    for tool in tools:
+        if tool.close is not None:
+            try:
+                await tool.close()
+            except Exception:  # whatever a tool of the user's raises
+                logging.getLogger(__name__).warning(
+                    "the tool %s could not be closed", tool.name, exc_info=True
+                )
 
 
 def shortened(text: str, limit: int) -> str:
@@ -76,11 +91,14 @@ def shortened(text: str, limit: int) -> str:
     return f"{text[:limit]}\n[cut off here: {len(text) - limit} of {len(text)} characters left out]"
 
 
-@lru_cache(maxsize=256)
 def _validator(tool: Tool) -> Any:
-    from jsonschema import Draft202012Validator  # imported here: importing this module must stay cheap
+    if tool not in _validators:
+        from jsonschema import Draft202012Validator  # imported here: importing this module must stay cheap
+        from referencing import Registry
 
-    return Draft202012Validator(dict(tool.parameters))
+        # an empty registry, so that a schema that refers to another document has nothing fetched
+        _validators[tool] = Draft202012Validator(dict(tool.parameters), registry=Registry())
+    return _validators[tool]
 
 
 def _gate(tool: Tool) -> asyncio.Semaphore:

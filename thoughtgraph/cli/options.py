@@ -113,9 +113,22 @@ class SearchOptions:
         CriticName,
         option("--critic", help="value: the scorer judges states; prompted: the model criticises."),
     ] = DEFAULTS.critic
-    tools: Annotated[bool, option("--tools/--no-tools", help="Let agents use the exact calculator.")] = (
-        DEFAULTS.tools
-    )
+    tools: Annotated[
+        bool,
+        option(
+            "--tools/--no-tools",
+            help="Have steps checked by the exact calculator, and programs by the tests shown.",
+        ),
+    ] = DEFAULTS.tools
+    tool: Annotated[
+        list[str] | None,
+        option(
+            "--tool",
+            metavar="TOOL",
+            help="A tool that agents may call: python, sandbox, sql:URL, documents:PATH, mcp:FILE, function:MODULE:NAME, … "
+            "or a YAML file of them; repeatable. `thoughtgraph tools` lists them.",
+        ),
+    ] = None
     temperature: Annotated[
         float | None,
         option(
@@ -188,6 +201,8 @@ class SearchOptions:
             options["agents"] = read_params(self.agent, "--agent judge=openai:NAME")
         if self.base_url:
             options["base_url"] = self.base_url[0] if len(self.base_url) == 1 else self.base_url
+        if self.tool:
+            options["toolbox"] = self.tool
         if self.temperature is not None:
             options["temperature"] = self.temperature
         if self.min_p is not None:

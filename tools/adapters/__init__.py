@@ -1,0 +1,1 @@
+"""Tools of others as ours: typed functions, LangChain tools, MCP servers."""
