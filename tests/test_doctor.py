@@ -18,7 +18,7 @@ from thoughtgraph.cli.codes import ExitCode
 
 Start = Callable[..., Awaitable[HttpServer]]
 
-INSTALLATION = ["python", "packages", "postgres", "cpu", "database"]
+INSTALLATION = ["python", "packages", "postgres", "sandbox", "cpu", "database"]
 LINE = "4 + 5 = 9 (left: 6 9 10)\n"
 
 

@@ -122,12 +122,18 @@ def open_toolbox(entries: Iterable[Entry], around: kinds.Around) -> tuple[Tool, 
 
 
 def distinct(tools: Iterable[Tool]) -> tuple[Tool, ...]:
-    """Return tools with a name of their own each; raises UserError if two have the same one."""
+    """Return tools with a name, and a language if any, of their own each; raises UserError if two have the same one."""
     named: dict[str, Tool] = {}
+    speaking: dict[str, Tool] = {}
     for tool in tools:
         if tool.name in named:
             raise UserError(
                 f"two tools are called {tool.name!r}; give one of them another with the option name"
+            )
+        other = speaking.setdefault(tool.language, tool) if tool.language else tool
+        if other is not tool:
+            raise UserError(
+                f"a fenced block of {tool.language} could mean {other.name} or {tool.name}; grant one of them, or give one another name"
             )
         named[tool.name] = tool
     return tuple(named.values())

@@ -143,8 +143,22 @@ def _installation(local: bool, db: str | None) -> Iterator[Finding]:
     if local:
         yield _tried("local", lambda: _packages(LOCAL, "thoughtgraph[local]"))
     yield _tried("postgres", _postgres)
+    yield _sandbox()
     yield _tried("cpu", lambda: _cpu(local))
     yield _tried("database", lambda: _database(db))
+
+
+def _sandbox() -> Finding:
+    """Return what would hold a program that a model wrote; without it everything else works."""
+    from ..agents.models.probing import Finding
+    from ..tools.sandbox.boundary import probe
+
+    found = probe()
+    if found.works:
+        return Finding("sandbox", "ok", found.describe())
+    return Finding(
+        "sandbox", "note", f"programs that models write cannot be run in a process here: {found.why}"
+    )
 
 
 def _tried(name: str, work: Callable[[], str]) -> Finding:
