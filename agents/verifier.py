@@ -93,6 +93,8 @@ class TestsVerifier:
     """Runs the question's tests on `{"code": PROGRAM}`."""
     tests_of: Callable[[str], Sequence[Any]]
     """Returns the tests that a question shows; of one that shows none, nothing is said."""
+    program_of: Callable[[str, str], str]
+    """Returns the whole program, given the question and an answer, which may be a part of it."""
 
     @property
     def source(self) -> str:
@@ -109,7 +111,8 @@ class TestsVerifier:
             return None
         if thought.answer is None:
             return Judgement("outcome", value=0.0, text="the solution ends without a program")
-        seen = await gateway.call_tool(thought.id, self.tool, {"code": thought.answer})
+        program = self.program_of(subject.problem.question, thought.answer)
+        seen = await gateway.call_tool(thought.id, self.tool, {"code": program})
         if seen.ok is None:
             return Judgement("outcome", error=seen.error or f"{self.tool.name} checked nothing")
         passed = _PASSED.match(seen.text)

@@ -72,6 +72,9 @@ class Domain(Protocol):
 
     # Optional, see the functions below:
     #   unfinished(text: str) -> bool   whether a step of this text breaks off inside a block, such as a fenced one
+    #   visible_tests(question: str) -> Sequence   tests that the question shows, and program(question, answer) -> str, what they are run on
+    #   database_url(question: str) -> str         the database that the question is about, one of database_urls
+    #   answers_in_blocks: bool         whether a fenced block is the answer, so that none is a call of a tool
     #   shots: bool                     whether a model that only continues text is shown the family's worked examples first
 
 

@@ -10,6 +10,7 @@
     │   └── ModelUnavailableError  no call can succeed (key, quota, missing weights)  (exit 5)
     ├── ToolError            one tool call failed; the agent reads it as an observation
     │   └── OutcomeUnknownError    nobody knows whether a call that may not be made twice had its effect; a person must say
+    ├── GradingError         an answer could not be judged (tasks.base): it is neither right nor wrong
     ├── AgentError           an agent broke its contract (wrong count, NaN, no text); recorded, never a zero
     └── BudgetSpentError     a call would exceed the budget; the search ends with the best so far
 

@@ -23,7 +23,7 @@ from ..storage.read import list_units, unit_model_calls
 from ..storage.store import SqlStore
 from .crew import Models, Replacements, build_team, load_models
 from .needs import JUDGES, ROLES, check_needs, check_prices, check_roles
-from .registry import load_task
+from .registry import task_of
 from .settings import Settings
 from .toolbox import build_tools
 
@@ -55,7 +55,7 @@ def assemble(
         raise UserError(
             f"this run used {', '.join(sorted(missing))} of your own; resume it from Python and give the same ones"
         )
-    domain = load_task(settings.task).domain
+    domain = task_of(settings).domain
     name, text = pin(settings.scheme, settings.composition)  # a file becomes part of the run's record
     settings = replace(settings, scheme=name, composition=text)
     scheme = get_scheme(name)

@@ -11,7 +11,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..graph.domain import Domain
+from ..graph.errors import ThoughtGraphError
 from ..graph.records import Problem
+
+
+class GradingError(ThoughtGraphError):
+    """An answer could not be judged: the grader ran out of time, or the reference itself does not work. The answer is not wrong for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +26,10 @@ class Verdict:
     correct: bool
     extracted: str | None
     canonical: str | None
+    """The vote key: equal answers have equal ones, see `Domain.canonical`."""
     reason: str = ""
+    score: float | None = None
+    """Partial credit in [0, 1] where the task's official measure has one beside right and wrong, such as HotpotQA's F1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,5 +55,12 @@ class Task(Protocol):
         ...
 
     def grade(self, question: str, answer: str | None, reference: str | None) -> Verdict | None:
-        """Judge an answer exactly; None where that needs a reference and there is none. Called after the search only."""
+        """Judge an answer exactly; None where that needs a reference and there is none. Called after the search only.
+
+        It may run other processes and take seconds, so an event loop calls it in a thread; any number of threads may call it at once.
+
+        Raises:
+            GradingError: if the answer could not be judged; it stays ungraded, with this reason.
+            UserError: if nothing can be graded here, such as programs without a sandbox.
+        """
         ...

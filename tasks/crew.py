@@ -27,7 +27,6 @@ from ..agents.verifier import (
     OutcomeScoreVerifier,
     RuleVerifier,
     StepScoreVerifier,
-    TestsVerifier,
 )
 from ..graph.domain import Domain, shows_examples
 from ..graph.errors import UserError
@@ -136,7 +135,7 @@ def build_team(settings: Settings, domain: Domain, own: Replacements, models: Mo
     if settings.tools:  # last: of several verdicts on a solution the newest counts, and these are exact
         verifiers.append(OutcomeChecker(domain, tools.calculator))
         if tools.shown_tests is not None:
-            verifiers.append(TestsVerifier(tools.shown_tests, tools.tests_of))
+            verifiers.append(tools.shown_tests)
         users.append(EquationChecker(tools.calculator, domain))
     if tools.called:
         users.append(ToolCaller(tools.called))

@@ -1,9 +1,9 @@
 """Families of general tasks beside plain text: word problems, questions over several facts, programs.
 
-Each has its own prompts (agents/prompts/NAME/), step format and canonical answers. Problems come from a JSONL file of the user's own, and are graded
-by equality of canonical answers, where there is a reference.
+Each has its own prompts (agents/prompts/NAME/), step format and canonical answers. Public sets (gsm8k, math, hotpotqa, humaneval, mbpp, text2sql) build on these domains
+and bring problems and graders; `multihop` and `code` take problems from the user's own file and compare canonical answers.
 
-* math: steps and answers as in plain text; answers are compared as numbers, so `$1,200.00`, `1200 dollars` and `#### 1200` are one.
+* math: steps and answers as in plain text; answers are compared as formulas, so `$1,200.00`, `1200 dollars` and `#### 1200` are one, and so are `1/2` and `0.5`.
 * multihop: short answers, compared as HotpotQA's official evaluation does: lower case, without punctuation and articles.
 * code: steps are separated by a line `@@`, so that they may have lines of their own; the last is a fenced block, and its content is the answer.
 """
@@ -12,24 +12,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from fractions import Fraction
 
 from ..graph.domain import Reading
 from .blocks import in_fence
+from .grading.math_keys import math_key
 from .text import TextDomain, canonical
 
-MAX_DIGITS = 60
-"""Longest number that is compared as one."""
-
-_VALUE = re.compile(
-    r"(?:[A-Za-z]\s*=\s*)?"  # x = 5
-    r"(?P<sign>[-+\N{MINUS SIGN}]?)\s*[$€£]?\s*"
-    r"(?P<number>\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)(?:\s*/\s*(?P<below>\d+))?"
-    r"\s*(?:%|[$€£])?"
-    r"(?:\s+(?!pi\b)[^\W\d_]{2,}){0,4}"  # units
-)
-_FRACTION = re.compile(r"\\[dt]?frac\s*\{(-?\d+)\}\s*\{(\d+)\}")
-_BESIDE_SIGN = re.compile(r"\s*([^\w\s])\s*")
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _PUNCTUATION = re.compile(r"[^\w\s]|_")
 _FENCE = "```"
@@ -42,8 +30,8 @@ class MathDomain(TextDomain):
     instructions = "math"
 
     def canonical(self, answer: str) -> str:
-        """See `number_key`."""
-        return number_key(answer)
+        """See `grading.math_keys.math_key`."""
+        return math_key(answer)
 
 
 class MultihopDomain(TextDomain):
@@ -66,6 +54,7 @@ class CodeDomain(TextDomain):
     """The program is one step."""
     max_steps = 12
     instructions = "code"
+    answers_in_blocks = True
 
     def read(self, question: str, steps: Sequence[str]) -> Reading:
         """Return a terminal reading if the steps end with a fenced block; its content is the answer.
@@ -90,37 +79,15 @@ class CodeDomain(TextDomain):
         """Return nothing: what looks like an equation in a program is none."""
         return []
 
+    def program(self, question: str, answer: str) -> str:
+        """Return the whole program that an answer amounts to: here the answer itself."""
+        return self.canonical(answer)
+
     def canonical(self, answer: str) -> str:
         """Return a program without space at the ends of its lines and without empty lines around it; of a fenced block, its content."""
         block = _last_block(answer.strip().splitlines())
         lines = answer.splitlines() if block is None else block
         return "\n".join(line.rstrip() for line in lines).strip("\n")
-
-
-def number_key(answer: str) -> str:
-    r"""Return the vote key of a mathematical answer: the exact value if it is one number, with or without its unit.
-
-    Of a solution with its answer behind `####` (GSM8K) or in `\boxed{}` (MATH), that. What is no single number is compared as text.
-    """
-    text = " ".join(answer.rpartition("####")[2].split())
-    text = _boxed(text).replace("\\$", "").replace("\\%", "%").strip(" *`$")
-    text = _FRACTION.sub(r"\1/\2", text.rstrip(". *`$")).replace("\\!", "")
-    found = _VALUE.fullmatch(text) if len(text) <= 4 * MAX_DIGITS else None
-    if found is None or len(found["number"]) > MAX_DIGITS or int(found["below"] or 1) == 0:
-        return _BESIDE_SIGN.sub(r"\1", text.casefold()) if "," in text else canonical(text)
-    value = Fraction(found["number"].replace(",", "")) / int(found["below"] or 1)
-    return str(value if found["sign"] in ("", "+") else -value)
-
-
-def _boxed(text: str) -> str:
-    r"""Return what the last `\boxed{…}` holds, braces inside counted; the text itself if there is none."""
-    _, box, rest = text.rpartition("\\boxed{")
-    depth = 1
-    for at, sign in enumerate(rest if box else ""):
-        depth += (sign == "{") - (sign == "}")
-        if depth == 0:
-            return rest[:at]
-    return text
 
 
 def short_key(answer: str) -> str:

@@ -18,7 +18,7 @@ from ..graph.host import Host
 from ..graph.ledger import Lease, UnitResult
 from ..graph.machine import Machine
 from ..graph.records import Problem, Usage
-from .base import Item, Task, Verdict
+from .base import GradingError, Item, Task, Verdict
 
 DRAIN_SECONDS = 10.0
 """How long a drain waits for calls under way."""
@@ -210,10 +210,17 @@ class Runner:
             return UnitEnd(lease.problem, None, None, stopped, usage, stopped.removeprefix("failed: "))
         item = self.items.get(lease.problem.id, Item(lease.problem))
         answer: str | None = final.get("answer")
-        verdict = self.task.grade(item.problem.question, answer, item.reference)
+        verdict = await self._judged(item, answer)
         if verdict is not None:
             await self.host.call(self.host.setup.store.grade, lease.run, lease.problem.id, verdict.correct)
         return UnitEnd(lease.problem, answer, verdict, stopped, usage)
+
+    async def _judged(self, item: Item, answer: str | None) -> Verdict | None:
+        """Return the grader's verdict; None where it has none, or could not come to one: it is asked again when the run ends."""
+        try:
+            return await asyncio.to_thread(self.task.grade, item.problem.question, answer, item.reference)
+        except GradingError:
+            return None
 
     async def _failed(self, lease: Lease, error: ThoughtGraphError) -> UnitEnd:
         session = self.host.live(lease.run, lease.problem.id)

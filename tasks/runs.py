@@ -19,9 +19,10 @@ from ..storage.read import list_units, run_usage
 from ..storage.references import read_references, set_references
 from ..storage.replay import paid_so_far
 from ..storage.store import SqlStore
+from ..tools.calling import close_tools
 from .assembly import Replacements, assemble
-from .base import Item, Task
-from .registry import load_task
+from .base import GradingError, Item, Task
+from .registry import task_of
 from .runner import Drain, EventListener, Listener, Runner
 from .settings import Settings
 from .workers import Supervisor, check_shareable
@@ -159,28 +160,42 @@ async def _search(
         await _search_here(setup, items, parallel, watch)
     else:
         await Supervisor(store, spec.id, items, watch, workers).search(parallel)
-    await asyncio.to_thread(_grade_rest, store, load_task(spec.task), spec.id, items)
+    ungraded = await asyncio.to_thread(
+        _grade_rest, store, task_of(Settings.from_json(spec.settings)), spec.id, items
+    )
+    if ungraded:
+        count = "1 answer" if len(ungraded) == 1 else f"{len(ungraded)} answers"
+        watch.on_notice(
+            f"{count} could not be graded and count as neither right nor wrong; the last: {ungraded[-1]}"
+        )
     return await asyncio.to_thread(summarise, store, spec.id)
 
 
 async def _search_here(setup: Setup, items: Mapping[str, Item], parallel: int, watch: Watch) -> None:
     machine, host = build(replace(setup, review="never"))
-    task = load_task(setup.spec.task)
+    task = task_of(Settings.from_json(setup.spec.settings))
     runner = Runner(machine, host, task, setup.spec.id, items, watch.drain, watch.on_end, watch.on_event)
     try:
         await runner.search_all(parallel)
     finally:
+        await close_tools(setup.tools)
         host.shutdown()
 
 
-def _grade_rest(store: SqlStore, task: Task, run: str, items: Mapping[str, Item]) -> None:
-    """Grade what was answered just before a crash."""
+def _grade_rest(store: SqlStore, task: Task, run: str, items: Mapping[str, Item]) -> list[GradingError]:
+    """Grade what was answered just before a crash, or could not be graded before; return why some cannot be now."""
+    ungraded: list[GradingError] = []
     for unit in list_units(store.database, run):
         if unit.result is not None and unit.result.status != "failed" and unit.correct is None:
             item = items.get(unit.problem.id, Item(unit.problem))
-            verdict = task.grade(unit.problem.question, unit.result.answer, item.reference)
+            try:
+                verdict = task.grade(unit.problem.question, unit.result.answer, item.reference)
+            except GradingError as error:
+                ungraded.append(error)
+                continue
             if verdict is not None:
                 store.grade(run, unit.problem.id, verdict.correct)
+    return ungraded
 
 
 def summarise(store: SqlStore, run: str) -> Summary:

@@ -40,6 +40,8 @@ class Settings:
     """Whether agents check by the exact calculator, and by the tests that a question shows."""
     toolbox: tuple[Mapping[str, Any], ...] = ()
     """Tools that agents may call in their steps: entries as `tools.registry.read_toolbox` returns them."""
+    data: str = ""
+    """Where the task's own data are; "" is the usual places."""
     split: str = ""
     """Which problems of the task they are; only runs on `train` serve as examples for others."""
     temperature: float | None = None
@@ -69,7 +71,7 @@ class Settings:
     def __post_init__(self) -> None:
         # not every caller is typed, so what the types promise is checked all the same
         given: dict[str, Any] = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        for name in ("task", "scheme", "composition", "model", "scorer"):
+        for name in ("task", "scheme", "composition", "model", "scorer", "data", "split"):
             _require(isinstance(given[name], str), name, given, "a name")
         _require(
             isinstance(given["params"], Mapping), "params", given, "a mapping of the scheme's parameters"
@@ -79,12 +81,11 @@ class Settings:
         _require(given["stepping"] in (None, *get_args(Stepping)), "stepping", given, "ask, continue or None")
         _require(isinstance(given["tools"], bool), "tools", given, "True or False")
         _require(
-            isinstance(given["toolbox"], tuple) and all(isinstance(e, Mapping) for e in self.toolbox),
+            _is_toolbox(given["toolbox"]),
             "toolbox",
             given,
             "a tuple of tools by their options",
         )
-        _require(isinstance(given["split"], str), "split", given, "a name")
         _require(_in_range(given["temperature"], math.inf), "temperature", given, "a number of 0 or more")
         _require(_in_range(given["min_p"], 1.0), "min_p", given, "a number from 0 to 1")
         _require(given["unique"] in (None, True, False), "unique", given, "True, False or None")
@@ -139,6 +140,13 @@ def _in_range(value: Any, high: float) -> bool:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
     return math.isfinite(value) and 0 <= value <= high
+
+
+def _is_toolbox(value: Any) -> bool:
+    """Return whether a value is a tuple of mappings."""
+    return isinstance(value, tuple) and all(
+        isinstance(one, Mapping) for one in cast("tuple[Any, ...]", value)
+    )
 
 
 def _of_texts(value: Any) -> bool:

@@ -108,7 +108,9 @@ class TextTask:
 
 def canonical(answer: str) -> str:
     """Return the vote key: numbers by value (`1,200.0` is `1200`), other text casefolded with single spaces and without a final period."""
-    text = " ".join(answer.split()).rstrip(".").strip()
+    text = " ".join(answer.split()).rstrip(". ")
+    if "_" in text:  # Decimal reads 52_8 as 528, but it is a numeral of base 8
+        return text.casefold()
     try:
         value = Decimal(text.replace(",", "").lstrip("$").rstrip("%"))
     except InvalidOperation:

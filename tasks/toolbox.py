@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from ..agents.verifier import TestsVerifier
 from ..graph.domain import Domain
 from ..graph.errors import UserError
 from ..storage.store import SqlStore
@@ -22,17 +23,15 @@ class Tools:
     """The tools of a search."""
 
     calculator: Tool
-    shown_tests: Tool | None = None
-    """Runs the tests that a question shows; None where the task's questions show none."""
-    tests_of: Callable[[str], Sequence[Any]] = lambda question: ()
-    """Returns these tests."""
     called: tuple[Tool, ...] = ()
     """Those that agents may call in their steps, each with a name of its own."""
+    shown_tests: TestsVerifier | None = None
+    """Runs programs against the tests that a question shows; None where the task's questions show none."""
 
     @property
     def every(self) -> tuple[Tool, ...]:
         """All of them."""
-        return (self.calculator, *((self.shown_tests,) if self.shown_tests else ()), *self.called)
+        return (self.calculator, *((self.shown_tests.tool,) if self.shown_tests else ()), *self.called)
 
 
 def build_tools(settings: Settings, domain: Domain, store: SqlStore, run: str, own: Iterable[Tool]) -> Tools:
@@ -45,8 +44,15 @@ def build_tools(settings: Settings, domain: Domain, store: SqlStore, run: str, o
     called = distinct([*open_toolbox(settings.toolbox, around), *own])
     for tool in called:
         _check_agents(tool, settings)
-    shown = unit_tests(around=around) if settings.tools and around.tests_of is not None else None
-    return Tools(calculator_tool(), shown, around.tests_of or (lambda question: ()), called)
+    if getattr(domain, "answers_in_blocks", False):  # there a fenced block is the answer, not a call
+        called = tuple(replace(tool, language="") for tool in called)
+    return Tools(calculator_tool(), called, _shown_tests(domain, around) if settings.tools else None)
+
+
+def _shown_tests(domain: Any, around: Around) -> TestsVerifier | None:
+    if around.tests_of is None:
+        return None
+    return TestsVerifier(unit_tests(around=around), around.tests_of, domain.program)
 
 
 def _around(settings: Settings, domain: Domain, store: SqlStore, run: str) -> Around:

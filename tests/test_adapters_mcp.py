@@ -273,6 +273,7 @@ async def test_a_description_that_changes_while_it_runs_is_not_followed(start: C
         await ask(tools["add"], a=1)
 
 
+@pytest.mark.slow
 def test_pins(tmp_path: Path) -> None:
     said = tmp_path / "said"
     said.write_text("Adds two numbers.")
@@ -382,6 +383,7 @@ def test_configurations_that_are_wrong(config: dict[str, Any], message: str) -> 
         read_servers(config)
 
 
+@pytest.mark.slow
 def test_configurations_as_files(tmp_path: Path) -> None:
     path = tmp_path / "mcp.json"
     both = {**configuration(name="One-1")["mcpServers"], **configuration(name="two")["mcpServers"]}

@@ -38,6 +38,8 @@ class Options(TypedDict, total=False):
 
     task: str
     """Name of the task; default `numbers`."""
+    data: str
+    """Where the task's own data are: a path, `hf:DATASET`, for text2sql also a database; default the usual places."""
     scheme: str
     """Name of the search scheme, or path of a YAML file that composes one; default `mcts`. `thoughtgraph schemes` lists the names."""
     params: Mapping[str, Any]
@@ -137,13 +139,13 @@ def solve(question: str, **options: Unpack[Options]) -> Result:
 async def asolve(question: str, **options: Unpack[Options]) -> Result:
     """Do what `solve` does, asynchronously."""
     from .tasks.base import Item
-    from .tasks.registry import load_task
+    from .tasks.registry import task_of
     from .tasks.runs import new_run_id, start
 
     if not isinstance(question, str):  # pyright: ignore[reportUnnecessaryIsInstance] - not every caller is typed
         raise UserError(f"the question {question!r} is not text; write it in quotes")
     settings, own = configure(options)
-    problem = load_task(settings.task).problem(question)
+    problem = task_of(settings).problem(question)
     store = await asyncio.to_thread(open_store, options.get("db"))
     try:
         run = new_run_id()
@@ -223,6 +225,7 @@ def configure(
     """Sort options into settings, which are recorded, and objects of the user's own."""
     from .tasks.assembly import Replacements
     from .tasks.settings import Settings
+    from .tasks.sources.public import given_data
 
     values: dict[str, Any] = dict(options)
     values.pop("db", None)
@@ -235,6 +238,8 @@ def configure(
         if name in values and hasattr(values[name], "name"):
             own[name] = values.pop(name)
             values[name] = own[name].name if name == "model" else "none"
+    if "data" in values:
+        values["data"] = given_data(values["data"])
     if "toolbox" in values:
         values["toolbox"], tools = _sorted_tools(values["toolbox"])
         own |= {"toolbox": tools} if tools else {}

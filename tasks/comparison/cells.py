@@ -25,7 +25,7 @@ from ...storage.read import UnitSummary, list_units
 from ...storage.store import SqlStore
 from ..assembly import assemble
 from ..base import Item, Task
-from ..registry import load_task
+from ..registry import task_of
 from ..runs import Summary, Watch, start, summarise
 from ..settings import Settings
 from .budgets import Budgets, key
@@ -136,7 +136,7 @@ def plan(
     Raises:
         UserError: if there are no problems, one cannot be graded, or an entry cannot be searched with these models.
     """
-    task = load_task(base.task)
+    task = task_of(base)
     check_gradable(task, items)
     notes: list[str] = []
     kept: list[Entry] = []

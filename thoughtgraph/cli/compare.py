@@ -186,18 +186,19 @@ def _compare(search: SearchOptions, asked: Asked, emit: Callable[[Any], None] | 
     from ..tasks.comparison.code import code_version
     from ..tasks.comparison.plot import INSTALL, can_draw, require_matplotlib
     from ..tasks.comparison.policy import check_learnable
-    from ..tasks.registry import TASKS, load_task
+    from ..tasks.registry import TASKS, task_of
 
     name = asked.target if asked.target in TASKS else asked.task
     settings, _ = configure(search.chosen(name))
+    settings = replace(settings, split=asked.split)
     budgets = read_budgets(asked.budget or [f"tokens={DEFAULTS.budget.tokens}"])
     if asked.learn and budgets.limit != "tokens":
         raise UserError(
             f"compute_optimal goes by tokens, not {budgets.limit}; give --learn with a budget of tokens"
         )
     entries = _entries(asked, budgets)
-    items = problems(asked.target, name, asked.split, asked.limit)
-    check_gradable(load_task(name), items)
+    items = problems(asked.target, name, asked.split, asked.limit, settings.data)
+    check_gradable(task_of(settings), items)
     if asked.plot:
         require_matplotlib()
     undrawn = asked.plot is None and not can_draw()

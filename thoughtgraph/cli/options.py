@@ -175,6 +175,13 @@ class SearchOptions:
         DEFAULTS.wave
     )
     seed: Annotated[int, option("--seed", help="Seed of all randomness.")] = DEFAULTS.seed
+    data: Annotated[
+        str | None,
+        option(
+            "--data",
+            help="Where the task's own data are: a file, a folder, hf:DATASET; for text2sql a folder in Spider's or BIRD's layout, or a database.",
+        ),
+    ] = None
     db: Db = None
     as_json: AsJson = False
     quiet: Quiet = False
@@ -201,6 +208,8 @@ class SearchOptions:
             options["agents"] = read_params(self.agent, "--agent judge=openai:NAME")
         if self.base_url:
             options["base_url"] = self.base_url[0] if len(self.base_url) == 1 else self.base_url
+        if self.data:
+            options["data"] = self.data
         if self.tool:
             options["toolbox"] = self.tool
         if self.temperature is not None:

@@ -49,11 +49,11 @@ def solve(
 ) -> int:
     """Search for the answer to one question."""
     from ..api import configure
-    from ..tasks.registry import load_task
+    from ..tasks.registry import task_of
 
     with only_data(search.as_json) as emit:
-        problem = load_task(task).problem(question)
         settings, _ = configure(search.chosen(task))
+        problem = task_of(settings).problem(question)
         with opened(search.db) as store:
             result, place = _search(store, search, settings, problem)
             if search.as_json:

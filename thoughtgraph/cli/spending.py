@@ -35,11 +35,11 @@ def no_room(stopped: str, usage: Usage) -> bool:
 
 
 def _refused(settings: Settings, limit: str) -> str:
-    from ..tasks.registry import load_task
+    from ..tasks.registry import task_of
 
     bound = ""
     if limit == "tokens":
-        domain = load_task(settings.task).domain
+        domain = task_of(settings).domain
         step = settings.step_tokens or domain.step_tokens
         bound = f": a step may take {step:,} tokens, a solution {step * domain.max_steps:,}"
     value = settings.budget.as_dict()[limit]

@@ -1,0 +1,1 @@
+"""Where problems come from: files of several kinds, folders of public sets, Hugging Face datasets."""
