@@ -39,7 +39,7 @@ def graph(
                 b, (a,), Operator.GENERATE, "end", 2, sample=i, terminal=True, answer=answer, key=answer
             )
             evaluations[b] = tuple(judged(b, n, *said) for n, said in enumerate(second))
-    return UnitGraph("run", Problem("p", "text", "?"), "root", thoughts, (), evaluations, None)
+    return UnitGraph("run", Problem("p", "text", "?"), "root", thoughts, (), evaluations, {}, None)
 
 
 def judged(thought: str, n: int, kind: Any, value: float | None) -> Evaluation:

@@ -53,7 +53,7 @@ def test_a_scripted_model_has_notes_and_no_problem(cli: Cli, script: str) -> Non
     done = cli("doctor", script)
     assert done.code == ExitCode.OK, done.out
     found = statuses(done)
-    assert list(found)[:6] == [*INSTALLATION, "reachable"]
+    assert list(found)[:7] == [*INSTALLATION, "reachable"]
     assert {found[name] for name in ("seeds", "logprobs", "token_ids", "cache")} == {"note"}
     assert "is not there yet" in done.out
 
