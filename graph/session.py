@@ -141,14 +141,14 @@ class Session:
 
     def replay(self, recorded: Recorded) -> None:
         """Bring a fresh session to where the record ends, without any call."""
+        for call in recorded.tools.values():  # first: what reflections came of depends on it
+            self.observe(observation_of(call))
         for outcome in recorded.outcomes:
             self.absorb(outcome)
         self.search.operations.clear()
         self.purse.calls.update(recorded.calls)
         self.purse.tools.update(recorded.tools)
         self.purse.attempts, self.purse.unknown = dict(recorded.attempts), recorded.unknown
-        for call in recorded.tools.values():
-            self.observe(observation_of(call))
         for evaluation in recorded.evaluations:
             self._evaluated.setdefault((evaluation.request, evaluation.source), []).append(evaluation)
 

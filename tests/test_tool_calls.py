@@ -159,6 +159,10 @@ def test_words_and_files_name_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             "python?sekonds=1",
             "unknown option 'sekonds' of the tool 'python'; did you mean 'seconds'?",
         ),
+        (
+            "sql:postgresql://me:secret@host/db",
+            "holds a password, which would be recorded .* write sql:.{NAME}",
+        ),
         ("missing.yaml", "cannot read the tools in 'missing.yaml' \\(No such file or directory\\)"),
         ("sql:${NO_SUCH_URL}", "the environment variable NO_SUCH_URL is not set"),
         ("calculator?agents=3", r"the agents of the tool 'calculator' are 3; write a list of names"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,15 @@ from thoughtgraph.agents.models.base import GenerationCall
 from thoughtgraph.agents.models.scripted import ScriptedModel
 from thoughtgraph.graph.errors import ToolError, UserError
 from thoughtgraph.graph.ledger import ToolCall
+from thoughtgraph.storage.read import unit_tool_calls
+from thoughtgraph.storage.store import SqlStore
+from thoughtgraph.tasks.assembly import Replacements
+from thoughtgraph.tasks.base import Item
+from thoughtgraph.tasks.registry import load_task
+from thoughtgraph.tasks.runs import resume, start
+from thoughtgraph.tasks.settings import Settings
 from thoughtgraph.tools.base import Call, Tool, ToolReply
+from thoughtgraph.tools.registry import read_toolbox
 
 
 def calls_of(result: thoughtgraph.Result) -> list[ToolCall]:
@@ -43,7 +52,8 @@ def test_a_chain_reads_what_a_tool_said_before_it_goes_on(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "scheme", ["beam", "mcts", "self_consistency", "best_of_n", "tot_dfs", "agent_workflow"]
+    "scheme",
+    ["beam", "mcts", "self_consistency", "best_of_n", "tot_dfs", "agent_workflow", "lats", "rstar_math"],
 )
 def test_any_scheme_calls_tools(tmp_path: Path, scheme: str) -> None:
     tool, called = counting(effect="pure")
@@ -225,3 +235,44 @@ def test_options_reach_a_run_and_its_record(tmp_path: Path) -> None:
         tmp_path, scripted('<<half: {"number": 7}>>', "Answer: 3.5"), half, "calculator", **options
     )
     assert [call.result for call in calls_of(result)] == ["3.5"]
+
+
+async def test_replies_of_pure_tools_are_found_in_the_record(store_url: str, tmp_path: Path) -> None:
+    """What another process of the run, or an earlier one, was answered."""
+    tool, called = counting(effect="pure")
+    store = SqlStore.open(store_url)
+    item = Item(load_task("text").problem("What is it?"))
+    settings = Settings(
+        task="text", scheme="cot", model="scripted", scorer="none", custom=("model", "toolbox")
+    )
+    own = Replacements(model=scripted("<<look_up: river>>", "Answer: RIVER"), toolbox=(tool,))
+    await start(store, settings, [item], own=own, run="one")
+    more = Item(load_task("text").problem("What else is it?"))
+    store.create_run(store.run("one"), [more.problem])
+    again = Replacements(model=scripted("<<look_up: river>>", "Answer: RIVER"), toolbox=(tool,))
+    await resume(store, "one", own=again)
+    assert called == ["river"]
+    rows = [call for p in (item, more) for call in unit_tool_calls(store.database, "one", p.problem.id)]
+    assert [(row.origin, row.result) for row in rows] == [("call", "RIVER"), ("record", "RIVER")]
+    assert rows[0].key == rows[1].key != ""
+    assert store.tool_reply("two", rows[0].key) is None
+    await start(store, settings, [item], own=again, run="two")
+    assert called == ["river"] * 2  # another run asks for itself
+    store.close()
+
+
+def test_granted_tools_are_recorded_and_come_back(tmp_path: Path) -> None:
+    entries = read_toolbox(["python?seconds=1", "documents:notes"])
+    settings = Settings(task="text", toolbox=entries, split="train", data="x")
+    assert Settings.from_json(json.loads(json.dumps(settings.as_json()))) == settings
+
+
+@pytest.mark.parametrize("value", ["python", ["python"], ("python",)])
+def test_a_toolbox_is_a_tuple_of_entries(value: Any) -> None:
+    with pytest.raises(UserError, match="is not a tuple of tools by their options"):
+        Settings(toolbox=value)
+
+
+def test_one_tool_is_not_a_list_of_tools(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="the toolbox is one tool; give a list of tools"):
+        thoughtgraph.solve("x", task="text", toolbox="python", db=tmp_path / "x.db")  # pyright: ignore[reportArgumentType]

@@ -45,6 +45,8 @@ Entry = Mapping[str, Any]
 COMMON = ("agents", "seconds", "usd", "parallel", "effect", "max_reply")
 """Options that every tool has."""
 
+_PASSWORD = re.compile(r"://[^/@\s]*:(?!\$\{)[^/@\s]+@")
+"""Of a URL, one that is written out."""
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -201,6 +203,11 @@ def _checked(entry: Entry, where: str) -> Entry:
     if kind.target is None or kind.target not in entry:
         return dict(entry)
     target = str(entry[kind.target])
+    if _PASSWORD.search(target):
+        raise UserError(
+            f"the {kind.target} of the tool {name!r} holds a password, which would be recorded with the run; put it into an environment variable "
+            f"and write {name}:${{NAME}}"
+        )
     path, colon, member = target.rpartition(":") if not kind.file else (target, "", "")
     if kind.file or path.endswith(".py"):
         target = f"{os.path.abspath(os.path.expanduser(path))}{colon}{member}"

@@ -85,8 +85,23 @@ def decide(
     return ExitCode.OK
 
 
-def tools(as_json: AsJson = False) -> int:
+def tools(
+    role_for: Annotated[
+        str | None,
+        option(
+            "--role-for",
+            metavar="DATABASE",
+            help="Print the SQL that makes a role for the tool sql in a PostgreSQL database.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
     """List the tools that --tool grants, and what the sandbox of this machine is."""
+    if role_for is not None:
+        from ..tools.sql import read_only_role_sql
+
+        print(read_only_role_sql(role_for))
+        return ExitCode.OK
     from ..tools.registry import described
     from ..tools.sandbox.boundary import report
 

@@ -139,10 +139,11 @@ class Sandbox:
         self._closed = True
         while self._warm:
             task = self._warm.popleft()
-            task.cancel()
-            (worker,) = await asyncio.gather(task, return_exceptions=True)
-            if isinstance(worker, Worker):
-                await worker.end()
+            if not task.done():  # of a loop that is closed, all are
+                task.cancel()
+                await asyncio.wait({task})
+            if not task.cancelled() and task.exception() is None:
+                await task.result().end()
 
     async def __aenter__(self) -> Self:
         return self

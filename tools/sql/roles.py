@@ -130,7 +130,7 @@ READABLE = (
 )
 """Every column that the role can read, that of system catalogs apart."""
 
-REMEDY = "let this tool use a role that only reads (thoughtgraph.tools.sql.read_only_role_sql writes the SQL that makes one)"
+REMEDY = "let this tool use a role that only reads (thoughtgraph tools --role-for DATABASE prints the SQL that makes one)"
 
 
 def check_role(connection: Any, shown: str) -> None:
