@@ -293,8 +293,10 @@ class PromptedGenerator:
     def _sampling(self, context: Context) -> Sampling:
         kept_steps = 0 if context.request.horizon == "solution" else None
         sampling = sampling_of(context, self.domain, self.temperature, self.top_p, kept=kept_steps)
-        # a stop string would end the thoughts of a model that has some; its first step is cut out of the reply instead
-        return replace(sampling, stop=()) if reasons_first(self.model) else sampling
+        # a stop string would end the thoughts of a model that has some, and a block that calls a tool after its first line;
+        # the first step is cut out of the reply instead
+        blocks = any(tool.language for tool in self.tools)
+        return replace(sampling, stop=()) if blocks or reasons_first(self.model) else sampling
 
     def _turns(self, context: Context, prompt: str, **values: str) -> tuple[Message, ...]:
         system = with_tools(self._prompt("system"), self.tools, self.domain.instructions)

@@ -62,7 +62,7 @@ def _marked(text: str) -> Iterator[Written]:
             inside, mark, _ = rest.partition(">>")
             call, length = Written(name, text=inside.strip()), len(inside)
             if not mark or len(inside) > _LONGEST:
-                call = Written(name, flaw=f"the call of {name} has no end; close it with >>")
+                call = Written(name, flaw=f"the call of {name} has no end; close it with >> on the same line")
         yield call
         at = found.end() + length
 

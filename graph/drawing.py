@@ -163,8 +163,7 @@ def _score(evaluation: Evaluation) -> str:
 
 
 def _called(call: ToolCall) -> str:
-    said = call.error if call.result is None else call.result
-    return f"{call.tool} {'failed' if call.result is None else 'said'}: {shorten(clean(said or ''), 60)}"
+    return f"{call.tool} {'failed' if call.result is None else 'said'}: {shorten(clean(call.reply), 60)}"
 
 
 def _plural(count: int, noun: str) -> str:

@@ -74,6 +74,11 @@ class ToolCall:
     """Whether the reply can hold nothing that somebody else wrote."""
     origin: CallOrigin = "call"
 
+    @property
+    def reply(self) -> str:
+        """What came back: the result, or the error."""
+        return (self.error if self.result is None else self.result) or ""
+
 
 @dataclass(frozen=True, slots=True)
 class ToolIntent:

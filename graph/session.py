@@ -206,8 +206,8 @@ class Session:
         siblings = self._children.get(request.subjects[0], []) if request.distinct else []
         notes = list[str]()
         if self._notes or self._observations:
-            path = (thought for subject in subjects for thought in subject.path)
-            notes = [note for thought in path for note in self.notes(thought.id)]
+            path = ((t, t is s.thought) for s in subjects for t in s.path)
+            notes = [note for thought, last in path for note in self.notes(thought.id, last=last)]
         read = self._reflections[-REFLECTIONS_READ:]
         return Context(
             problem=self.problem,
@@ -220,9 +220,14 @@ class Session:
             or not self._tainted_reflections.isdisjoint(read),
         )
 
-    def notes(self, thought_id: str) -> list[str]:
-        """Return the criticism of a thought and the checks that it failed, oldest first; of a whole attempt, all that tools said at it."""
+    def notes(self, thought_id: str, *, last: bool = True) -> list[str]:
+        """Return the criticism of a thought and the checks that it failed, oldest first; of a whole attempt, all that tools said at it.
+
+        An attempt that others were made from (not the `last` of its path) failed checks that are no remarks on them.
+        """
         whole = self.thoughts[thought_id].whole
+        if whole and not last:
+            return self._notes.get(thought_id, [])
         said = [
             as_remark(observation)
             for observation in self._observations.get(thought_id, ())

@@ -79,7 +79,14 @@ def assemble(
     team = build_team(settings, domain, own, models, tools)
     judged = settings.scorer in JUDGES or bool(own.verifiers or own.critics)
     check_needs(
-        scheme, settings.params, team, domain, tools=settings.tools, scorer=models.scorer, judged=judged
+        scheme,
+        settings.params,
+        team,
+        domain,
+        tools=settings.tools,
+        tests=tools.shown_tests is not None,
+        scorer=models.scorer,
+        judged=judged,
     )
     return Setup(
         domain=domain,

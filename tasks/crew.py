@@ -31,6 +31,7 @@ from ..agents.verifier import (
 from ..graph.domain import Domain, shows_examples
 from ..graph.errors import UserError
 from ..tools.base import Tool
+from ..tools.calculator import calculator_tool
 from .needs import JUDGES, ROLES, check_scorer
 from .settings import Settings
 from .toolbox import Tools
@@ -119,12 +120,15 @@ def load_models(settings: Settings, domain: Domain, own: Replacements, replay: R
     return Models(policy, own.scorer or _scorer(settings), judge, others.get("discriminator"), arms)
 
 
-def build_team(settings: Settings, domain: Domain, own: Replacements, models: Models, tools: Tools) -> Team:
+def build_team(
+    settings: Settings, domain: Domain, own: Replacements, models: Models, tools: Tools | None = None
+) -> Team:
     """Build the agents.
 
     Raises:
         UserError: if settings ask for an agent that these models cannot be.
     """
+    tools = tools or Tools(calculator_tool())
     verifiers: list[Verifier] = [RuleVerifier(domain)]
     if models.scorer is not None:
         outcome = score_kind(models.scorer) == "outcome"
@@ -170,6 +174,10 @@ def _generator(
         kind = ContinuingGenerator if _continues(settings, model) else PromptedGenerator
         generator = kind(model, domain, tools=mine)
     else:
+        if mine and not shows_examples(domain):
+            raise UserError(
+                f"{model.name} only writes steps of {domain.name!r} and calls no tools; give a model that chats, or leave the toolbox empty"
+            )
         generator = StepGenerator(
             model,
             domain,

@@ -64,6 +64,7 @@ def check_needs(
     domain: Domain,
     *,
     tools: bool,
+    tests: bool,
     scorer: ScoringModel | None,
     judged: bool,
 ) -> None:
@@ -75,6 +76,7 @@ def check_needs(
         team: who acts.
         domain: the task.
         tools: whether agents may use the calculator.
+        tests: whether finished programs are run against tests that the question shows.
         scorer: the scoring model.
         judged: whether somebody else scores steps: a judge, or agents of the user's own.
 
@@ -82,8 +84,11 @@ def check_needs(
         UserError: naming what is missing and how to supply it.
     """
     values = read_parameters(scheme.name, scheme.parameters, params)
-    scored = judged or scorer is not None or (tools and domain.checks)
-    whole_only = scorer.name if scorer is not None and score_kind(scorer) == "outcome" and not judged else ""
+    steps_scored = judged or (tools and domain.checks)
+    scored = steps_scored or tests or scorer is not None
+    whole_only = "the tests that a question shows" if tests and not steps_scored else ""
+    if scorer is not None:
+        whole_only = scorer.name if score_kind(scorer) == "outcome" and not judged else ""
     for need in sorted(scheme.needs(values)):
         remedy = _remedy(scheme.name, need, team, scored=scored, whole_only=whole_only)
         if remedy is not None:
@@ -98,7 +103,7 @@ def _remedy(scheme: str, need: str, team: Team, *, scored: bool, whole_only: str
     role, _, name = need.partition(":")
     if need == "step_scores" and whole_only:
         return (
-            f"needs scores of steps, and {whole_only} scores finished solutions only; "
+            f"needs scores of steps, and finished solutions only are scored, by {whole_only}; "
             "give a step scorer with --scorer MODEL, --scorer judge, or a scheme that chooses among solutions, such as best_of_n"
         )
     if need in ("scores", "step_scores"):

@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 
 from ..agents.formats import read_subquestion
 from ..graph.domain import Domain, Reading
-from ..graph.errors import UserError
+from ..graph.errors import ToolError, UserError
 from ..graph.ids import address
 from ..graph.records import Problem
+from ..tools.calculator import Calculator
 from .base import Item, Verdict
 from .blocks import in_fence, in_latex
 
@@ -65,8 +67,9 @@ class TextDomain:
         return "the step repeats an earlier one" if steps and steps[-1] in steps[:-1] else None
 
     def claims(self, question: str, steps: Sequence[str]) -> Sequence[str]:
-        """Return the equations between plain numbers in the last step."""
-        return [f"{left} = {right}" for left, right in _EQUATION.findall(steps[-1])] if steps else []
+        """Return the equations between plain numbers in the last step, but for those that only round a value to decimals, such as `337 / 120 = 2.81`."""
+        found = _EQUATION.findall(steps[-1]) if steps else []
+        return [f"{left} = {right}" for left, right in found if not _rounds(left, right)]
 
     def goal(self, question: str, answer: str) -> str | None:
         """Return None: no rule can tell a right answer."""
@@ -120,6 +123,18 @@ def canonical(answer: str) -> str:
     if len(value.as_tuple().digits) > _DIGITS:
         return text.casefold()
     return f"{value.normalize():f}" if value else "0"
+
+
+def _rounds(left: str, right: str) -> bool:
+    """Return whether a number with decimals is the value of an expression, rounded to as many."""
+    _, point, decimals = right.partition(".")
+    if not point:
+        return False
+    try:
+        value = Calculator().evaluate(left)
+    except ToolError:
+        return False
+    return abs(value - Fraction(right)) <= Fraction(1, 2 * 10 ** len(decimals))
 
 
 def _answer(step: str) -> str | None:

@@ -106,11 +106,10 @@ OFFLINE = (
     "13_sandboxed_python.py",
     "14_sql_sales.py",
     "15_sql_postgres.py",
-    "16_mcp_server.py",
     "17_documents.py",
     "18_own_tools.py",
 )
-"""Those that load no weights, which takes most of the time of the others."""
+"""Those that load no weights and start no server, which takes most of the time of the others."""
 
 PARTS = ("16_mcp_server_tools.py",)
 """Files that are started by an example."""

@@ -56,7 +56,7 @@ def test_calls_are_read_in_order(text: str, calls: list[Written] | None) -> None
 @pytest.mark.parametrize(
     ("text", "flaw"),
     [
-        ("<<a: b", "the call of a has no end; close it with >>"),
+        ("<<a: b", "the call of a has no end; close it with >> on the same line"),
         ('<<a: {"b": 1', "the arguments of a are no JSON object"),
         ("<<a: {b: 1}>>", "the arguments of a are no JSON object"),
         ('<<a: {"b": 1} c>>', "the call of a does not end with >> after its arguments"),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from .agents.models.base import LanguageModel, ScoringModel
     from .agents.protocols import Critic, Evaluator, Generator, ToolUser, Verifier
+    from .graph.ledger import ToolCall
     from .graph.machine import Machine
     from .graph.view import ReasoningGraph
     from .storage.store import SqlStore
@@ -38,6 +39,8 @@ class Options(TypedDict, total=False):
 
     task: str
     """Name of the task; default `numbers`."""
+    split: str
+    """Which problems of the task it is; only those on `train` serve as examples for others (the tool `similar_problems`)."""
     data: str
     """Where the task's own data are: a path, `hf:DATASET`, for text2sql also a database; default the usual places."""
     scheme: str
@@ -101,6 +104,12 @@ class Result:
     """Why the search stopped: `finished`, `budget:tokens`, …"""
     usage: Usage
     graph: ReasoningGraph = field(repr=False)
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """All tool calls, in the order of the thoughts that they were made at."""
+        calls = self.graph.tool_calls
+        return tuple(call for thought in self.graph.thoughts for call in calls.get(thought, ()))
 
     @property
     def path(self) -> tuple[str, ...]:

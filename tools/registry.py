@@ -130,7 +130,7 @@ def distinct(tools: Iterable[Tool]) -> tuple[Tool, ...]:
     for tool in tools:
         if tool.name in named:
             raise UserError(
-                f"two tools are called {tool.name!r}; give one of them another with the option name"
+                f"two tools are called {tool.name!r}; grant one of them, or give one another name where it has that option"
             )
         other = speaking.setdefault(tool.language, tool) if tool.language else tool
         if other is not tool:
@@ -192,17 +192,17 @@ def _checked(entry: Entry, where: str) -> Entry:
     """Return an entry that names a kind and options of it; raises UserError on another."""
     name = str(entry.get("tool", ""))
     kind = _kind(name)
-    allowed = [p for p in signature(kind.make).parameters if p != "around"]
+    allowed = {*signature(kind.make).parameters, *COMMON} - {"around"}
     for option in entry:
-        if option != "tool" and option not in (*allowed, *COMMON):
-            raise UnknownNameError(f"option of the tool {name!r}{where}", option, (*allowed, *COMMON))
+        if option != "tool" and option not in allowed:
+            raise UnknownNameError(f"option of the tool {name!r}{where}", option, sorted(allowed))
     if kind.needed and not entry.get(kind.target or ""):
         raise UserError(
             f"the tool {name!r} needs its {kind.target}; write {name}:{(kind.target or '').upper()}"
         )
-    if kind.target is None or kind.target not in entry:
+    target = entry.get(kind.target or "")
+    if not isinstance(target, str):
         return dict(entry)
-    target = str(entry[kind.target])
     if _PASSWORD.search(target):
         raise UserError(
             f"the {kind.target} of the tool {name!r} holds a password, which would be recorded with the run; put it into an environment variable "
@@ -211,11 +211,13 @@ def _checked(entry: Entry, where: str) -> Entry:
     path, colon, member = target.rpartition(":") if not kind.file else (target, "", "")
     if kind.file or path.endswith(".py"):
         target = f"{os.path.abspath(os.path.expanduser(path))}{colon}{member}"
-    return {**entry, kind.target: target}
+    return {**entry, str(kind.target): target}
 
 
 def _kind(name: str) -> Kind:
     if name not in KINDS:
+        if name.endswith((".db", ".sqlite", ".sqlite3")):
+            raise UserError(f"{name!r} is no tool; for the database of this name write sql:{name}")
         raise UnknownNameError("tool", name, KINDS)
     return KINDS[name]
 

@@ -43,7 +43,7 @@ def calls(run: RunId, db: Db = None, as_json: AsJson = False) -> int:
         (
             call.tool,
             short(_shown(call.arguments), 50),
-            short(line(call.result or call.error or ""), 60),
+            short(line(call.reply), 60),
             call.origin,
         )
         for _, call in made

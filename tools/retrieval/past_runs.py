@@ -105,4 +105,9 @@ class _Shelf:
 
 
 def _written(example: SolvedExample) -> str:
-    return "\n".join((f"Question: {example.question}", *example.steps, f"Answer: {example.answer}"))
+    """Return an example as text; its answer once, though the last step may say it already."""
+    last = example.steps[-1].strip().casefold() if example.steps else ""
+    said = last.startswith(("answer:", "final answer:")) and last.endswith(example.answer.casefold())
+    return "\n".join(
+        (f"Question: {example.question}", *example.steps, *(() if said else (f"Answer: {example.answer}",)))
+    )
