@@ -59,6 +59,13 @@ def test_the_costs_are_the_stored_figures() -> None:
         assert f"| {', '.join(shares)} |" in README
 
 
+def test_the_latencies_of_the_sandbox_are_the_stored_ones() -> None:
+    calls = json.loads((RESULTS / "sandbox.json").read_text())["calls"]
+    kinds = ("embedded", "process", "process, NumPy", "process, warm", "process, warm, numpy")
+    medians = ", ".join(f"{calls[kind]['median_ms']:.1f}" for kind in kinds)
+    assert f"| {medians} ms |" in README
+
+
 def test_what_is_made_of_an_engine_is_what_was_stored() -> None:
     stored = json.loads((RESULTS / "engine.json").read_text())
     shares = (f"{row['share']:.2f} ({row['scheme']})" for row in stored["share_of_engine"])
