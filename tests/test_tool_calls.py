@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from agents_world import subject
@@ -122,7 +123,7 @@ def test_tools_have_names_that_can_be_written(name: str) -> None:
 
 
 @pytest.mark.parametrize("limits", [{"seconds": 0}, {"usd": -1}, {"parallel": 0}, {"max_reply": 0}])
-def test_tools_have_limits_that_can_be(limits: dict[str, int]) -> None:
+def test_tools_have_limits_that_can_be(limits: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="has an impossible limit"):
         counting(**limits)
 

@@ -12,7 +12,7 @@ import typer
 
 from .. import __version__
 from ..graph.errors import ThoughtGraphError
-from . import calls, compare, db, doctor, run, schemes, show, solve
+from . import calls, compare, db, doctor, pass_at_k, run, schemes, show, solve
 from .codes import EPILOG, ExitCode, code_of
 from .driving import RESUME_NOTE
 from .output import line, tell
@@ -32,6 +32,7 @@ app.command()(compare.compare)
 app.command()(show.show)
 app.command()(show.runs)
 app.command()(schemes.schemes)
+app.command()(pass_at_k.pass_at_k)
 app.command()(calls.tools)
 app.command()(calls.calls)
 app.command()(calls.decide)
