@@ -203,7 +203,7 @@ def test_targets_of_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     Path("rows.jsonl").write_text('{"problem": "x", "answer": 1}\n{"problem": "y", "answer": 2}\n')
     column = ["question=problem"]
     for target in ("rows.jsonl", "file:rows.jsonl", f"file:{tmp_path}/rows.jsonl"):
-        items = problems(target, "text", "test", "", None, column)
+        items = problems(target, "text", "test", None, "", column)
         assert [(item.problem.question, item.reference) for item in items] == [("x", "1"), ("y", "2")]
     assert len(problems("rows.jsonl", "text", "test", 1, "", column)) == 1
     for target in ("file:none.jsonl", "none.jsonl", "some/where", "none.csv"):
@@ -212,11 +212,11 @@ def test_targets_of_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(UnknownNameError, match="did you mean 'gsm8k'"):
         problems("gsm8", "text", "test", None)
     with pytest.raises(UserError, match=r"--column is for files; .* run file:PATH --task text2sql"):
-        problems("text2sql", "text2sql", "test", "", None, column)
+        problems("text2sql", "text2sql", "test", None, "", column)
     with pytest.raises(
         UserError, match="cannot read the parameter 'question'; write NAME=VALUE, such as --column"
     ):
-        problems("rows.jsonl", "text", "test", "", None, ["question"])
+        problems("rows.jsonl", "text", "test", None, "", ["question"])
     with pytest.raises(UserError, match="takes no --data"):
-        problems("game24", "game24", "test", "", "folder")
+        problems("game24", "game24", "test", None, "folder")
     assert [i.reference for i in problems("text2sql", "text2sql", "train", 1)]
