@@ -77,6 +77,7 @@ async def _step(session: Session, work: Work, request: Request) -> list[Thought]
     for thought in thoughts:
         session.learn(thought)
     session.save(thoughts=thoughts)
+    await session.writer.flushed()  # or a crash would lose more of the chain than its call under way
     return thoughts
 
 
