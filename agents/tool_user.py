@@ -6,8 +6,10 @@ Which tools may run is configuration. Text can only call a granted tool, with ar
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..graph.domain import Domain
 from ..tools.base import Tool
@@ -96,15 +98,27 @@ class ToolCaller:
             known = ", ".join(granted) or "none"
             why = f"there is no tool {call.tool!r} for you to use; yours: {known}"
         elif call.text is not None:
-            name = tool.text_argument
-            if name is None:
-                why = f'{tool.name} takes several arguments; write <<{tool.name}: {{"argument": value}}>>'
-            else:
-                arguments = {name: call.text}
+            arguments, why = _from_text(tool, call.text)
         if tool is None or why is not None:
-            return gateway.refuse_call(subject.thought.id, call.tool, arguments, why or "", place)
+            written = arguments or ({} if call.text is None else {"text": call.text})
+            return gateway.refuse_call(subject.thought.id, call.tool, written, why or "", place)
         earlier = tuple(o.arguments for o in _calls_before(subject, made) if o.tool == tool.name)
         return await gateway.call_tool(subject.thought.id, tool, arguments, earlier, place, asked=True)
+
+
+def _from_text(tool: Tool, text: str) -> tuple[Mapping[str, Any], str | None]:
+    """Return the arguments that a plain text is, or why it can be none: the one argument of the tool, as text, or as JSON where it is no text."""
+    name = tool.only_argument
+    if name is not None and name == tool.text_argument:
+        return {name: text}, None
+    names = list(tool.parameters.get("required", ())) or list(tool.parameters.get("properties", {}))
+    form = ", ".join(f'"{one}": …' for one in names)
+    if name is None:
+        return {}, f"{tool.name} takes its arguments by name; write <<{tool.name}: {{{form}}}>>"
+    try:
+        return {name: json.loads(text)}, None
+    except (ValueError, RecursionError):
+        return {}, f"{tool.name} cannot take {text!r:.80}; write <<{tool.name}: {{{form}}}>>"
 
 
 def _calls_before(subject: Subject, made: Sequence[Observation]) -> list[Observation]:

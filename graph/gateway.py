@@ -52,8 +52,6 @@ class Purse:
     """Tool calls on record."""
     attempts: dict[str, int] = field(default_factory=dict[str, int])
     """Of calls that may not be made twice, the number of the next attempt, where it is not 0."""
-    unknown: frozenset[str] = frozenset()
-    """Ids of calls that were about to be made before a crash and have no outcome on record."""
     observe: Callable[[Observation], None] = lambda observation: None
     """Told of every reply of a tool."""
     barrier: bool = True

@@ -29,7 +29,7 @@ from .nesting import Inside
 from .records import Budget, Problem, Usage
 from .session import Session
 from .strategies.base import SearchState, Strategy
-from .tool_calling import ToolMemory
+from .tool_calling import ToolMemory, check_decided
 from .writer import Journal, Writer
 
 Mode = Literal["lockstep", "rolling"]
@@ -178,6 +178,7 @@ class Host:
         Raises:
             LeaseLostError: if another worker holds the unit.
             ModelUnavailableError: if a model cannot be made ready.
+            OutcomeUnknownError: if a tool call of the unit waits for a person's decision.
         """
         session = self.live(run, problem)
         if session is not None:
@@ -187,6 +188,7 @@ class Host:
         if lease is None:
             lease = await self._claim(run, problem)
         recorded = await self.call(self.setup.store.recorded, lease)
+        check_decided(run, recorded.unknown)
         session = self._session(lease, recorded.usage)
         session.replay(recorded)
         if not recorded.outcomes:

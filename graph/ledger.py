@@ -230,6 +230,10 @@ class Store(Protocol):
         """Return an answered tool call of a run that equals what is to be called; None if there is none."""
         ...
 
+    def paid(self, run: str, problem: str) -> Usage:
+        """Return what a unit that has not ended paid, by its record; `run` and `problem` are full ids."""
+        ...
+
     def release(self, lease: Lease) -> None:
         """Give the lease back with the unit unfinished, for a later resume."""
         ...

@@ -148,7 +148,7 @@ class Session:
         self.search.operations.clear()
         self.purse.calls.update(recorded.calls)
         self.purse.tools.update(recorded.tools)
-        self.purse.attempts, self.purse.unknown = dict(recorded.attempts), recorded.unknown
+        self.purse.attempts = dict(recorded.attempts)
         for evaluation in recorded.evaluations:
             self._evaluated.setdefault((evaluation.request, evaluation.source), []).append(evaluation)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -72,7 +72,6 @@ class Means(Protocol):
 
     tools: dict[str, ToolCall]
     attempts: dict[str, int]
-    unknown: frozenset[str]
     memory: ToolMemory
     run: str
     save: Callable[[Commit], None]
@@ -99,8 +98,6 @@ class ToolCalling:
             OutcomeUnknownError: if it may not be made twice, and nobody knows whether it was made, or what came of it.
         """
         tool = self.tool
-        if self.id in self.means.unknown:
-            raise OutcomeUnknownError(self._for_a_person("was interrupted before its outcome was recorded"))
         try:
             check_arguments(tool, self.call.arguments)
         except ToolError as error:
@@ -143,7 +140,7 @@ class ToolCalling:
             result, error, ok = sanitise(reply.text), None, reply.ok
         except OutcomeUnknownError as failure:
             if self.tool.effect == "once":
-                raise OutcomeUnknownError(self._for_a_person(str(failure))) from failure
+                raise OutcomeUnknownError(f"{_waiting(self.means.run, self.id)}: {failure}") from failure
             result, error, ok = None, sanitise(str(failure)), None
         except ToolError as failure:
             result, error, ok = None, sanitise(str(failure)), None
@@ -175,8 +172,21 @@ class ToolCalling:
         self.means.save(Commit(tool_calls=(row,)))
         return row
 
-    def _for_a_person(self, what: str) -> str:
-        return (
-            f"the call {self.id[:12]} of {self.tool.name}, which may not be made twice, {what}; find out what came of it and say so: "
-            f"thoughtgraph decide RUN {self.id[:12]} --result TEXT, --error TEXT, or --again if nothing happened; then resume RUN --retry-failed"
+
+def check_decided(run: str, unknown: Iterable[str]) -> None:
+    """Refuse to go on with a search some of whose calls may not be made twice and have an unknown outcome, whatever it would do next.
+
+    Raises:
+        OutcomeUnknownError: naming one, and how to decide it.
+    """
+    for call in sorted(unknown):
+        raise OutcomeUnknownError(
+            f"{_waiting(run, call)}: it was interrupted before its outcome was recorded"
         )
+
+
+def _waiting(run: str, call: str) -> str:
+    return (
+        f"the tool call {call[:12]} may not be made twice and its outcome is unknown; find out what came of it and say so: thoughtgraph decide {run} "
+        f"{call[:12]} --result TEXT, --error TEXT, or --again if nothing happened, then: thoughtgraph resume {run} --retry-failed"
+    )

@@ -98,8 +98,11 @@ def untold_calls_of(
 def tool_calls_of(connection: Connection, run: str, problem: str) -> list[ToolCall]:
     """Return the tool calls of a unit in the order they were written."""
     t = ToolCallRow
-    rows = select(*_TOOL_CALL).where(t.run == run, t.problem == problem)
-    return [ToolCall(*row) for row in connection.execute(rows.order_by(t.created_at, t.place, t.id))]
+    rows = select(*_TOOL_CALL).outerjoin(ThoughtRow, ThoughtRow.id == t.thought)
+    # rows of one commit have one time: those of a path come in its order, those of a thought in theirs
+    order = (t.created_at, ThoughtRow.depth, ThoughtRow.sample, t.place, t.id)
+    found = connection.execute(rows.where(t.run == run, t.problem == problem).order_by(*order))
+    return [ToolCall(*row) for row in found]
 
 
 def tool_reply_of(connection: Connection, run: str, key: str) -> ToolCall | None:

@@ -67,12 +67,14 @@ def paid_so_far(database: Database, run: str, problem: str) -> Usage:
     with database.reading() as connection:
         told = events_of(connection, run, problem, TOLD)
         rows = connection.execute(calls.where(m.run == run, m.problem == problem)).all()
+        tools = [c for c in tool_calls_of(connection, run, problem) if c.origin != "refused"]
     known = {event.subjects[0] for event in told}
     untold = [
         Usage(prompt, completion, model_calls=1, usd=usd)
         for request, prompt, completion, usd in rows
         if request not in known
     ]
+    untold += [Usage(tool_calls=1, usd=call.usd) for call in tools if call.request not in known]
     return sum(untold, told_usage(told))
 
 

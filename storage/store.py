@@ -22,12 +22,12 @@ from sqlalchemy import ColumnElement, Connection, Update, func, select, update
 
 from ..graph.errors import LeaseLostError, UserError
 from ..graph.ledger import Commit, Lease, Recorded, RunSpec, ToolCall, UnitResult
-from ..graph.records import Evaluation, Problem, Thought
+from ..graph.records import Evaluation, Problem, Thought, Usage
 from .database import Database, open_database
 from .events import keyed_events, set_errors_aside
 from .loading import thoughts_of, tool_reply_of
 from .read import read_unit, resolve_run, run_spec
-from .replay import recorded_unit
+from .replay import paid_so_far, recorded_unit
 from .rows import (
     edge_rows,
     evaluation_rows,
@@ -145,6 +145,10 @@ class SqlStore:
         """Return an answered tool call of a run (a full id) that equals what is to be called; None if there is none."""
         with self.database.reading() as connection:
             return tool_reply_of(connection, run, key)
+
+    def paid(self, run: str, problem: str) -> Usage:
+        """Return what a unit that has not ended paid, by its record (full ids)."""
+        return paid_so_far(self.database, run, problem)
 
     def result(self, run: str, problem: str) -> UnitResult | None:
         """Return how a unit ended, by full ids; None while it has not. Raises UserError if there is no such unit."""

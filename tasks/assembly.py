@@ -25,7 +25,7 @@ from .crew import Models, Replacements, build_team, load_models
 from .needs import JUDGES, ROLES, check_needs, check_prices, check_roles
 from .registry import task_of
 from .settings import Settings
-from .toolbox import build_tools
+from .toolbox import build_tools, pinned
 
 __all__ = ["Replacements", "assemble", "recommended", "replay_model"]
 
@@ -76,6 +76,7 @@ def assemble(
     # built once now, so that a bad name or parameter is an error here and not in the first search
     make_strategy(settings.scheme, settings.params, settings.seed)
     tools = build_tools(settings, domain, store, run, own.toolbox or ())
+    settings = replace(settings, granted=pinned(settings.granted, tools.called))
     team = build_team(settings, domain, own, models, tools)
     judged = settings.scorer in JUDGES or bool(own.verifiers or own.critics)
     check_needs(

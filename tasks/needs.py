@@ -86,9 +86,9 @@ def check_needs(
     values = read_parameters(scheme.name, scheme.parameters, params)
     steps_scored = judged or (tools and domain.checks)
     scored = steps_scored or tests or scorer is not None
-    whole_only = "the tests that a question shows" if tests and not steps_scored else ""
+    whole_only = "the tests that a question shows score" if tests and not steps_scored else ""
     if scorer is not None:
-        whole_only = scorer.name if score_kind(scorer) == "outcome" and not judged else ""
+        whole_only = f"{scorer.name} scores" if score_kind(scorer) == "outcome" and not judged else ""
     for need in sorted(scheme.needs(values)):
         remedy = _remedy(scheme.name, need, team, scored=scored, whole_only=whole_only)
         if remedy is not None:
@@ -98,12 +98,12 @@ def check_needs(
 def _remedy(scheme: str, need: str, team: Team, *, scored: bool, whole_only: str) -> str | None:
     """Return what is missing and what to do about it; None if the need is met.
 
-    `scored`: whether somebody gives scores; `whole_only`: the scorer that is alone in that and scores finished solutions only, "" if there is none.
+    `scored`: whether somebody gives scores; `whole_only`: who is alone in that and scores finished solutions only, with the verb; "" if nobody.
     """
     role, _, name = need.partition(":")
     if need == "step_scores" and whole_only:
         return (
-            f"needs scores of steps, and finished solutions only are scored, by {whole_only}; "
+            f"needs scores of steps, and {whole_only} finished solutions only; "
             "give a step scorer with --scorer MODEL, --scorer judge, or a scheme that chooses among solutions, such as best_of_n"
         )
     if need in ("scores", "step_scores"):

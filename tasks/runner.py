@@ -224,9 +224,11 @@ class Runner:
 
     async def _failed(self, lease: Lease, error: ThoughtGraphError) -> UnitEnd:
         session = self.host.live(lease.run, lease.problem.id)
-        usage = session.meter.usage if session else Usage()
         if session is not None:
+            usage = session.meter.usage
             await self.host.close(session)
+        else:  # it was let go of already
+            usage = await self.host.call(self.host.setup.store.paid, lease.run, lease.problem.id)
         result = UnitResult("failed", None, None, None, f"failed: {error}", usage)
         await self.host.call(self.host.setup.store.finish, lease, result)
         return UnitEnd(lease.problem, None, None, result.stopped, usage, str(error))

@@ -42,6 +42,8 @@ class Settings:
     """Tools that agents may call in their steps: entries as `tools.registry.read_toolbox` returns them."""
     data: str = ""
     """Where the task's own data are; "" is the usual places."""
+    granted: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What the tools whose effect may not happen twice are, by name: a resume with others is refused. Filled in by `assemble`."""
     split: str = ""
     """Which problems of the task they are; only runs on `train` serve as examples for others."""
     temperature: float | None = None
@@ -77,9 +79,15 @@ class Settings:
             isinstance(given["params"], Mapping), "params", given, "a mapping of the scheme's parameters"
         )
         _require(_of_texts(given["agents"]), "agents", given, "a mapping of roles to models")
+        _require(_of_texts(given["granted"]), "granted", given, "a mapping of tools to what they are")
         _require(given["critic"] in get_args(CriticName), "critic", given, "none, value or prompted")
         _require(given["stepping"] in (None, *get_args(Stepping)), "stepping", given, "ask, continue or None")
-        _require(isinstance(given["tools"], bool), "tools", given, "True or False")
+        _require(
+            isinstance(given["tools"], bool),
+            "tools",
+            given,
+            "True or False (what agents may call is the option toolbox)",
+        )
         _require(
             _is_toolbox(given["toolbox"]),
             "toolbox",
@@ -111,6 +119,7 @@ class Settings:
             "agents": dict(self.agents),
             "budget": self.budget.as_dict(),
             "custom": list(self.custom),
+            "granted": dict(self.granted),
             "toolbox": [dict(entry) for entry in self.toolbox],
         }
 

@@ -12,6 +12,7 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
 from ..agents.formats import read_subquestion
+from ..agents.tool_calls import MARK
 from ..graph.domain import Domain, Reading
 from ..graph.errors import ToolError, UserError
 from ..graph.ids import address
@@ -63,8 +64,11 @@ class TextDomain:
         return in_fence(text) or in_latex(text)
 
     def flaw(self, question: str, steps: Sequence[str]) -> str | None:
-        """Return that a step repeats an earlier one, the only rule there is."""
-        return "the step repeats an earlier one" if steps and steps[-1] in steps[:-1] else None
+        """Return that a step repeats an earlier one, the only rule there is; a tool may well be called again."""
+        repeated = (
+            bool(steps) and steps[-1] in steps[:-1] and not MARK.search(steps[-1]) and "```" not in steps[-1]
+        )
+        return "the step repeats an earlier one" if repeated else None
 
     def claims(self, question: str, steps: Sequence[str]) -> Sequence[str]:
         """Return the equations between plain numbers in the last step, but for those that only round a value to decimals, such as `337 / 120 = 2.81`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from ..agents.verifier import TestsVerifier
 from ..graph.domain import Domain
 from ..graph.errors import UserError
+from ..graph.ids import address
 from ..storage.store import SqlStore
 from ..tools.base import Tool
 from ..tools.calculator import calculator_tool
@@ -47,6 +48,30 @@ def build_tools(settings: Settings, domain: Domain, store: SqlStore, run: str, o
     if getattr(domain, "answers_in_blocks", False):  # there a fenced block is the answer, not a call
         called = tuple(replace(tool, language="") for tool in called)
     return Tools(calculator_tool(), called, _shown_tests(domain, around) if settings.tools else None)
+
+
+def pinned(granted: Mapping[str, str], tools: Iterable[Tool]) -> dict[str, str]:
+    """Return what the tools are whose effect may not happen twice, by name.
+
+    Args:
+        granted: what they were when the run began; empty for one that begins.
+        tools: those there are now.
+
+    Raises:
+        UserError: if one is not what it was: its calls would not be known again, and be made a second time.
+    """
+    now = {
+        tool.name: address("granted", tool.identity, tool.description, dict(tool.parameters))
+        for tool in tools
+        if tool.effect == "once"
+    }
+    for name, before in granted.items():
+        if now.get(name) != before:
+            what = "is not what it was" if name in now else "is not there as it was"
+            raise UserError(
+                f"the tool {name!r} {what} when the run began, and what it did then may not be done twice; give the same one, or begin a new run"
+            )
+    return now
 
 
 def _shown_tests(domain: Any, around: Around) -> TestsVerifier | None:

@@ -73,7 +73,7 @@ async def test_the_chat_prompt_of_a_next_step_says_what_it_always_said() -> None
     assert system.content.startswith("You solve problems step by step.")
     assert user.content == (
         "Problem: How many are 3 dozen?\n\nSteps so far:\na dozen is 12\n\nRemarks on these steps:\n- 12 is right\n\n"
-        "Write the next step, on one line, and nothing else."
+        "Write the next step, on one line unless it is a fenced block, and nothing else."
     )
 
 

@@ -138,7 +138,7 @@ def test_a_role_that_can_do_more_is_refused(clerk: Clerk, name: str) -> None:
     try:
         with pytest.raises(UserError, match=message) as error:
             open_source(clerk.url)
-        assert "read_only_role_sql" in str(error.value)
+        assert "thoughtgraph tools --role-for DATABASE" in str(error.value)
         assert "\n" not in str(error.value)
         assert "s3cret-pw" not in str(error.value)
     finally:

@@ -104,13 +104,19 @@ class Tool:
         return f"{self.name}@{self.version}" if self.version else self.name
 
     @property
-    def text_argument(self) -> str | None:
-        """Name of the argument that a call's plain text is: the only required one, or the first, if it is text; None if there is none such."""
-        properties: Mapping[str, Any] = self.parameters.get("properties", {})
+    def only_argument(self) -> str | None:
+        """Name of the argument that a call without names means: the only required one, or the first; None if several are required, or there is none."""
         required = list(self.parameters.get("required", ()))
-        name = (required or list(properties) or [""])[0]
-        fits = len(required) <= 1 and properties.get(name, {}).get("type") == "string"
-        return name if fits else None
+        if len(required) > 1:
+            return None
+        return next(iter([*required, *self.parameters.get("properties", {})]), None)
+
+    @property
+    def text_argument(self) -> str | None:
+        """Name of that argument, if it is text; None otherwise."""
+        properties: Mapping[str, Any] = self.parameters.get("properties", {})
+        name = self.only_argument
+        return name if name is not None and properties.get(name, {}).get("type") == "string" else None
 
     def granted_to(self, agent: str) -> bool:
         """Return whether an agent may use it."""

@@ -38,18 +38,25 @@ def calculator() -> Tool:
 
 
 def embedded(
-    *, seconds: float = 2.0, memory_mb: int = 64, recursion: int = 500, output_bytes: int = 100_000
+    *,
+    name: str = "python",
+    seconds: float = 2.0,
+    memory_mb: int = 64,
+    recursion: int = 500,
+    output_bytes: int = 100_000,
 ) -> Tool:
     """Make the embedded interpreter; see `sandbox.embedded.embedded_python`."""
     from .sandbox.embedded import embedded_python
 
-    return embedded_python(
+    tool = embedded_python(
         seconds=seconds, memory_mb=memory_mb, recursion=recursion, output_bytes=output_bytes
     )
+    return replace(tool, name=name)
 
 
 def sandbox(
     *,
+    name: str = "sandbox",
     packages: Sequence[str] | None = None,
     preload: Sequence[str] = (),
     warm: int = 0,
@@ -67,7 +74,8 @@ def sandbox(
 
     limits = Limits(seconds, memory_mb, disk_mb, output_bytes, threads=threads)
     named = PACKAGES if packages is None else tuple(packages)
-    return sandboxed_python(limits=limits, packages=named, preload=preload, warm=warm, accept=accept)
+    tool = sandboxed_python(limits=limits, packages=named, preload=preload, warm=warm, accept=accept)
+    return replace(tool, name=name)
 
 
 def unit_tests(

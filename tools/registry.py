@@ -71,10 +71,20 @@ KINDS: Mapping[str, Kind] = {
     "python": Kind("an embedded Python: no files, no network, no packages", kinds.embedded),
     "sandbox": Kind("a real CPython process behind bubblewrap", kinds.sandbox),
     "unit_tests": Kind("runs the tests that the problem shows", kinds.unit_tests),
-    "sql": Kind("reads your database, or the one that the problem is about", kinds.sql, "url"),
+    "sql": Kind(
+        "reads your database, or the one that the problem is about: sql_tables, sql_describe, sql_sample, sql_query",
+        kinds.sql,
+        "url",
+    ),
     "documents": Kind("full-text search in a folder or file", kinds.documents, "path", True, file=True),
     "similar_problems": Kind("solved problems of past runs", kinds.similar_problems),
-    "mcp": Kind("tools of the servers in an mcpServers file", kinds.mcp, "config", True, file=True),
+    "mcp": Kind(
+        "tools of the servers in an mcpServers file, each called SERVER_TOOL",
+        kinds.mcp,
+        "config",
+        True,
+        file=True,
+    ),
     "function": Kind(
         "a typed function, a LangChain tool or a retriever: MODULE:NAME or FILE.py:NAME",
         kinds.function,
@@ -84,11 +94,15 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
+_SHOWN = {"config": "FILE", "function": "MODULE:NAME"}
+"""Targets that are not written as the option is called."""
+
+
 def described() -> list[dict[str, Any]]:
     """Return what can be granted: `spec`, as it is written, `what` it is, and its `options`."""
     return [
         {
-            "spec": name if kind.target is None else f"{name}:{kind.target.upper()}",
+            "spec": name if kind.target is None else f"{name}:{_SHOWN.get(kind.target, kind.target.upper())}",
             "what": kind.what,
             "options": [o for o in signature(kind.make).parameters if o not in ("around", kind.target)],
         }
@@ -226,6 +240,9 @@ def _made(entry: Entry, around: kinds.Around) -> list[Tool]:
     kind = _kind(entry["tool"])
     own = signature(kind.make).parameters
     options = {name: _expanded(value) for name, value in entry.items() if name in own}
+    for name, value in options.items():
+        if own[name].annotation in _NUMBERS:
+            _check_number(entry["tool"], name, value, whole=own[name].annotation == "int")
     if "around" in own:
         options["around"] = around
     terms = _terms({name: value for name, value in entry.items() if name == "tool" or name not in own})
@@ -247,17 +264,21 @@ def _terms(entry: Entry) -> dict[str, Any]:
             )
         terms["agents"] = frozenset(cast("list[str]", agents))
     for name in ("seconds", "usd", "parallel", "max_reply"):
-        value = terms.get(name, 1)
-        whole = name in ("parallel", "max_reply")
-        if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-            raise UserError(
-                f"{name} of the tool {who!r} is {value!r}; give a {'whole ' if whole else ''}number"
-            )
+        _check_number(who, name, terms.get(name, 1), whole=name in ("parallel", "max_reply"))
     if terms.get("effect", "once") not in get_args(Effect):
         raise UserError(
             f"the effect of the tool {who!r} is {terms['effect']!r}; choose one of: {', '.join(get_args(Effect))}"
         )
     return terms
+
+
+_NUMBERS = ("int", "float")
+"""Annotations of options that are numbers."""
+
+
+def _check_number(tool: str, name: str, value: Any, *, whole: bool) -> None:
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        raise UserError(f"{name} of the tool {tool!r} is {value!r}; give a {'whole ' if whole else ''}number")
 
 
 def _expanded(value: Any) -> Any:

@@ -41,14 +41,20 @@ def calls(run: RunId, db: Db = None, as_json: AsJson = False) -> int:
             return ExitCode.OK
     rows = [
         (
+            short(problem, 12),
             call.tool,
-            short(_shown(call.arguments), 50),
-            short(line(call.reply), 60),
+            short(_shown(call.arguments), 44),
+            short(call.reply, 56),
+            f"{call.seconds:.2f}",
             call.origin,
         )
-        for _, call in made
+        for problem, call in made
     ]
-    print(columns(rows, ("tool", "arguments", "said", "origin")) if rows else "no tool was called")
+    print(
+        columns(rows, ("problem", "tool", "arguments", "said", "s", "origin"))
+        if rows
+        else "no tool was called"
+    )
     for call in unknown:
         print(f"unknown outcome: {call.id[:12]} {call.tool} {line(_shown(call.arguments))}")
     if unknown:
@@ -100,9 +106,9 @@ def tools(
     if role_for is not None:
         from ..tools.sql import read_only_role_sql
 
-        print(read_only_role_sql(role_for))
+        print(read_only_role_sql(_database_of(role_for)))
         return ExitCode.OK
-    from ..tools.registry import described
+    from ..tools.registry import COMMON, described
     from ..tools.sandbox.boundary import report
 
     with only_data(as_json) as emit:
@@ -112,10 +118,23 @@ def tools(
             return ExitCode.OK
     rows = [(kind["spec"], kind["what"], ", ".join(kind["options"])) for kind in kinds]
     print(columns(rows, ("tool", "what", "options")))
+    print(f"every tool: {', '.join(COMMON)}")
     print()
     for said in report():
         print(line(said))
     return ExitCode.OK
+
+
+def _database_of(text: str) -> str:
+    """Return the name of a database that is given by name or URL."""
+    if "://" not in text:
+        return text
+    from sqlalchemy.engine import make_url
+
+    name = make_url(text).database
+    if not name:
+        raise UserError(f"{text!r} names no database; give its name, such as --role-for sales")
+    return name
 
 
 def _fields(call: Any) -> dict[str, Any]:

@@ -59,9 +59,12 @@ def solve(
             if search.as_json:
                 emit(_record(result) | {"failures": failure_record(store, place.run)})
             if result.status == "failed":
-                raise ThoughtGraphError(
-                    f"the search {result.stopped}; try again: {place.resume} --retry-failed"
+                again = (
+                    ""
+                    if "--retry-failed" in result.stopped
+                    else f"; try again: {place.resume} --retry-failed"
                 )
+                raise ThoughtGraphError(f"the search {result.stopped}{again}")
             if not search.as_json and result.status != "interrupted":
                 _draw(result, place, settings)
         return CODES[result.status]
