@@ -1,8 +1,9 @@
 """A process that is killed in the middle of a tool call that may not be made twice; see test_tool_once.py.
 
-    python once_child.py DATABASE RUN EFFECTS WHEN
+    python once_child.py DATABASE RUN EFFECTS WHEN [CHANGED]
 
-EFFECTS is a file to which every call appends a line. WHEN is `before` the effect, `after` it, `recorded` (after the result is on record) or `never`.
+EFFECTS is a file to which every call appends a line. WHEN is `before` the effect, `after` it, `recorded` (after the result is on record) or `never`. CHANGED is
+`model`, whose first step is then said in other words, or `tool`, which then has another description.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def team(effects: Path, when: str) -> Replacements:
+def team(effects: Path, when: str, changed: str) -> Replacements:
     """Return a model that sends a letter and then looks it up, and the tool that sends it."""
 
     async def send(call: Call) -> ToolReply:
@@ -50,18 +51,25 @@ def team(effects: Path, when: str) -> Replacements:
         return ToolReply("checked")
 
     tools = (
-        Tool("send", "Sends a letter.", TEXT, send, effect="once"),
+        Tool(
+            "send",
+            "Sends a long letter." if changed == "tool" else "Sends a letter.",
+            TEXT,
+            send,
+            effect="once",
+        ),
         Tool("check", "Checks.", TEXT, check, effect="idempotent"),
     )
-    model = scripted("<<send: hello>>", "<<check: hello>>", "Answer: done")
+    first = "So: <<send: hello>>" if changed == "model" else "<<send: hello>>"
+    model = scripted(first, "<<check: hello>>", "Answer: done")
     return Replacements(model=model, toolbox=tools)
 
 
 async def main() -> None:
     """Start the run, or go on with it."""
-    database, run, effects, when = sys.argv[1:]
+    database, run, effects, when, changed = (*sys.argv[1:], "")[:5]
     store = SqlStore.open(database)
-    own = team(Path(effects), when)
+    own = team(Path(effects), when, changed)
     try:
         try:
             store.run(run)

@@ -28,9 +28,9 @@ class Story:
         self.url, self.effects = url, folder / "effects"
         self.effects.touch()
 
-    def go_on(self, when: str = "never") -> int:
+    def go_on(self, when: str = "never", changed: str = "") -> int:
         """Start or resume the run in a process that is killed `when`; return its exit code."""
-        command = [sys.executable, str(CHILD), self.url, "run", str(self.effects), when]
+        command = [sys.executable, str(CHILD), self.url, "run", str(self.effects), when, changed]
         folders = [str(CHILD.parent), os.environ.get("PYTHONPATH", "")]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, folders))}
         return subprocess.run(
@@ -76,6 +76,15 @@ def test_a_kill_between_effect_and_record_stops_for_a_person(
         assert (story.sent, story.unknown) == (sent, 1)
         assert "may not be made twice and its outcome is unknown" in (story.ended or "")
         assert "thoughtgraph decide run " in (story.ended or "")
+
+
+@pytest.mark.parametrize("changed", ["model", "tool"])
+def test_a_kill_stops_for_a_person_whatever_is_asked_afterwards(story: Story, changed: str) -> None:
+    """The thought that called is not come by again when a prompt or a model has changed; its call is still undecided."""
+    story.go_on("after")
+    story.go_on(changed=changed)
+    assert (story.sent, story.unknown) == (1, 1)
+    assert story.ended is None or "may not be made twice" in story.ended
 
 
 def test_a_kill_after_the_record_repeats_nothing(story: Story) -> None:

@@ -13,6 +13,7 @@ from tool_world import TEXT, counting, prompt_of, scripted, solve
 import thoughtgraph
 from thoughtgraph.agents.models.base import GenerationCall
 from thoughtgraph.agents.models.scripted import ScriptedModel
+from thoughtgraph.cli import main
 from thoughtgraph.graph.errors import ToolError, UserError
 from thoughtgraph.graph.ledger import ToolCall
 from thoughtgraph.storage.read import unit_tool_calls
@@ -276,3 +277,56 @@ def test_a_toolbox_is_a_tuple_of_entries(value: Any) -> None:
 def test_one_tool_is_not_a_list_of_tools(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the toolbox is one tool; give a list of tools"):
         thoughtgraph.solve("x", task="text", toolbox="python", db=tmp_path / "x.db")  # pyright: ignore[reportArgumentType]
+
+
+def test_a_tool_may_be_called_again_alike(tmp_path: Path) -> None:
+    model = ScriptedModel(_retrying, chat=True)
+    tool, called = counting(effect="idempotent")
+    result = solve(tmp_path, model, tool)
+    assert result.path == ("<<look_up: a>>", "<<look_up: a>>", "Answer: A")
+    assert called == ["a", "a"]
+    assert result.answer == "A"
+
+
+def _retrying(call: GenerationCall) -> list[str]:
+    said = prompt_of(call).count("> A")
+    return [["<<look_up: a>>", "<<look_up: a>>", "Answer: A"][min(said, 2)]] * call.n
+
+
+def test_calls_are_listed_in_the_order_of_the_path(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tool, _ = counting(effect="idempotent")
+    words = ["one", "two", "three", "four", "five"]
+    result = solve(tmp_path, scripted(*(f"<<look_up: {word}>>" for word in words), "Answer: x"), tool)
+    assert [call.arguments["text"] for call in result.tool_calls] == words
+    assert main(["calls", result.run, "--db", str(tmp_path / "runs.db"), "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)["calls"]
+    assert [call["arguments"]["text"] for call in listed] == words
+    assert main(["calls", result.run, "--db", str(tmp_path / "runs.db")]) == 0
+    assert "problem" in capsys.readouterr().out.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        ("<<double: 3>>", "6"),
+        ("<<double: three>>", "double cannot take 'three'; write <<double: {\"number\": …}>>"),
+        ("<<add: 3>>", 'add takes its arguments by name; write <<add: {"left": …, "right": …}>>'),
+        ("<<nothing: 3>>", "there is no tool 'nothing' for you to use; yours: double, add"),
+    ],
+)
+def test_text_as_arguments(tmp_path: Path, step: str, said: str) -> None:
+    def double(number: int, times: int = 2) -> int:
+        """Double a number."""
+        return times * number
+
+    def add(left: int, right: int) -> int:
+        """Add two numbers."""
+        return left + right
+
+    result = solve(tmp_path, scripted(step, "Answer: x"), double, add)
+    [call] = result.tool_calls
+    assert call.reply == said
+    if call.origin == "refused":
+        assert call.arguments["text"].startswith("3") or call.arguments["text"] == "three"

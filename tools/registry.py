@@ -20,6 +20,10 @@ Options may follow, as in `sandbox?seconds=5&agents=generator`, but for `sql:`, 
       seconds: 5
       agents: [generator]        # who may use it; all may where it is left out
 
+A tool is called by its name, which `name` changes: the kind's own for the first ones, `sql_query` and its like for a database (`sales_query` with the name
+sales), the server's name before the tool's for MCP. `tables` narrows what is read of a database's own tables; PostgreSQL's catalogue, with the names of all
+tables and roles, can be read by every role.
+
 Every entry may set agents, seconds, usd, parallel, effect and max_reply. Nothing else grants a tool, and no text that a model or a stranger wrote is
 read here.
 """

@@ -20,7 +20,7 @@ MAX_TOOLS = 1_000
 """Most tools that a server may list."""
 _TAIL = 4_000
 """Bytes of a server's stderr that are kept."""
-_PING = 2.0
+_PING = 0.5
 """Seconds in which a server that works answers that it does."""
 _ENDING = 8.0
 """Seconds that a server has to end before the wait for it is given up; it is asked, then told, then killed after 4."""
