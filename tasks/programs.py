@@ -120,7 +120,7 @@ class ProgramTask(PublicTask):
 
     def load(self, split: str, limit: int | None = None) -> Iterator[Item]:
         """See `PublicTask.load`; raises UserError also where there is no sandbox to grade in."""
-        self.source.check_split(split)
+        self.source.check_split(split, self.data)
         if self._judge is sandboxed:
             check_sandbox()
         return super().load(split, limit)

@@ -38,8 +38,8 @@ class PublicTask(TextTask):
         """
         if limit is not None and limit < 1:
             raise UserError(f"a limit of {limit} problems leaves none; give 1 or more")
-        name = f"{self.name}, split {split}"
-        return iter(read_items(self.rows(split), self, name=name, limit=limit, public=True))
+        name = f"{self.name}, split {split}"  # of bad rows the file is told, see `Row.file`
+        return iter(read_items(self.rows(split), self, name=name, limit=limit, public=True, data=self.data))
 
     def rows(self, split: str) -> Iterator[Row]:
         """Yield the rows of a split; raises UserError."""

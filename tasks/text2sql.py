@@ -26,7 +26,7 @@ from .base import Verdict
 from .families import CodeDomain
 from .grading.queries import parsed, same_result
 from .public import PublicTask
-from .sources.databases import BUNDLED, databases
+from .sources.databases import BUNDLED, databases, is_questions
 from .sources.entries import Entry, id_of, scalar_of, text_of
 from .sources.public import Source
 from .sources.rows import Row
@@ -146,7 +146,10 @@ class Text2SqlTask(PublicTask):
         """Yield the rows of a split of the folder, or of the questions that come with the package; raises UserError."""
         if not self.data:
             return self._bundled(split)
-        if not Path(self.data).expanduser().is_dir():
+        path = Path(self.data).expanduser()
+        if (
+            self._sql.databases and not path.is_dir() and not is_questions(path)
+        ):  # told once, not for every row
             raise UserError(
                 f"{self.data!r} is a database and holds no questions; give a file of them: thoughtgraph run FILE --task text2sql --data {self.data}"
             )

@@ -424,11 +424,37 @@ async def test_tools_by_the_file_and_name_of_their_function(folder: Path) -> Non
     assert imported_function("thoughtgraph.tools.adapters.signatures:read_docstring").name == "read_docstring"
 
 
+def test_what_is_offered_is_what_a_module_defines(folder: Path) -> None:
+    with pytest.raises(UnknownNameError, match=r"choose one of: ready, total, weigh$"):
+        imported_function(f"{folder}/shop.py:xyz")
+    (folder / "more.py").write_text(
+        "from functools import partial\n"
+        "from shutil import copy\n"
+        "from langchain_core.retrievers import BaseRetriever\n"
+        "from langchain_core.tools import StructuredTool, tool\n"
+        "class Found(BaseRetriever):\n"
+        "    def _get_relevant_documents(self, query, *, run_manager): return []\n"
+        "def one(a: int) -> int:\n"
+        "    'Returns it.'\n"
+        "    return a\n"
+        "lc = StructuredTool.from_function(one)\n"
+        "found = Found()\n"
+        "two = partial(one)\n"
+    )
+    with pytest.raises(UnknownNameError, match=r"choose one of: found, lc, one, two$"):
+        imported_function(f"{folder}/more.py:xyz")
+    (folder / "none.py").write_text("from shutil import copy\n")
+    with pytest.raises(UnknownNameError, match=r"choose one of: \(it has none\)$"):
+        imported_function(f"{folder}/none.py:xyz")
+    with pytest.raises(UnknownNameError, match="did you mean 'dumps'"):
+        imported_function("json:dumpss")
+
+
 @pytest.mark.parametrize(
     ("spec", "error", "message"),
     [
         ("shop.py", UserError, "write module:function or path/file.py:function"),
-        ("{}/none.py:f", UserError, "there is no file"),
+        ("{}/missing.py:f", UserError, "there is no file"),
         ("{}/shop.py:totel", UnknownNameError, "unknown function 'totel' in .*did you mean 'total'"),
         ("{}/shop.py:number", UserError, "3 is not a function"),
         ("{}/broken.py:f", UserError, "failed: ZeroDivisionError: division by zero; mend it"),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections import UserDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,6 +19,7 @@ from thoughtgraph.graph.errors import UnknownNameError, UserError
 from thoughtgraph.tasks.base import Item
 from thoughtgraph.tasks.jsonl import read_problems, read_source
 from thoughtgraph.tasks.registry import load_task
+from thoughtgraph.tasks.sources.entries import reader
 from thoughtgraph.tasks.sources.hub import HubName, hub_name
 from thoughtgraph.tasks.sources.rows import read_rows
 
@@ -27,7 +30,7 @@ ROWS = [
 PLAIN = [("a", "2 + 2?", "4"), ("b", "Who, then?", "me")]
 
 
-def plain(items: list[Item]) -> list[tuple[str, str, str | None]]:
+def plain(items: Sequence[Item]) -> list[tuple[str, str, str | None]]:
     return [(item.problem.id.split(":")[0], item.problem.question, item.reference) for item in items]
 
 
@@ -109,12 +112,61 @@ def test_missing_columns_are_named_with_line_and_flag(tmp_path: Path) -> None:
     assert "line 1: no `key`; line 1 has the columns: problem, solution; say which it is, such as --column answer=solution" in said  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("task", "name", "said"),
+    [
+        ("text", "quest", "unknown left-hand name 'quest' of --column; did you mean 'question'?"),
+        ("text", "problem", "unknown left-hand name 'problem' of --column; choose one of: answer, id, question"),
+        ("math", "solutoin", "did you mean 'solution'?"),
+        ("text2sql", "dbid", "did you mean 'db_id'?"),
+    ],
+)  # fmt: skip
+def test_misspelt_left_hand_names_are_refused(task: str, name: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"question": "x", "problem": "y"}\n')
+    assert message(path, task, {name: "problem"}).endswith(said)
+
+
+FULL: Mapping[str, list[dict[str, Any]]] = {
+    "text": [{"question": "x"}],
+    "gsm8k": [{"question": "x"}],
+    "hotpotqa": [{"question": "x"}],
+    "math": [{"problem": "x", "answer": "1"}, {"question": "x", "solution": "\\boxed{1}"}],
+    "humaneval": [{"prompt": 'def f():\n    "x"\n', "test": "assert f()", "entry_point": "f"}],
+    "mbpp": [{"text": "x", "test_list": ["assert f()"]}, {"question": "x", "test_list": ["assert f()"]}],
+    "text2sql": [{"question": "x"}],
+}
+
+
+@pytest.mark.parametrize("task", FULL)
+def test_every_column_that_a_task_reads_can_be_named(task: str, tmp_path: Path) -> None:
+    read: set[str] = set()
+
+    class Watched(UserDict[str, Any]):
+        def __getitem__(self, key: str) -> Any:
+            read.add(key)
+            return super().__getitem__(key)
+
+        def get(self, key: str, default: Any = None) -> Any:
+            read.add(key)
+            return super().get(key, default)
+
+    loaded = load_task(task)
+    for fields in FULL[task]:
+        reader(loaded)(Watched(fields))
+    path = tmp_path / "none.jsonl"
+    for name in read:  # the name is taken; only the file is missing
+        with pytest.raises(UserError, match="cannot read"):
+            read_problems(path, loaded, {name: "x"})
+    assert read
+
+
 BAD = [
-    ("rows.json", b'[{"question": "x"},\n {"question": 7}]', "line 2: `question` is not text"),
-    ("rows.json", b'[\n{"question": "x"},\n\n3]', "line 4: not a JSON object"),
-    ("rows.json", b'[{"question": "x"}', "not JSON: the array does not end"),
-    ("rows.json", b'[{"question": "x"},\n{"question": }]', "line 2: not JSON from here on"),
-    ("rows.json", b"[" * 100_000, "line 1: not JSON"),
+    ("rows.json", b'[{"question": "x"},\n {"question": 7}]', "item 2: `question` is not text"),
+    ("rows.json", b'[\n{"question": "x"},\n\n3]', "item 2: not a JSON object"),
+    ("rows.json", b'[{"question": "x"}', "item 2: not JSON: the array does not end"),
+    ("rows.json", b'[{"question": "x"},\n{"question": }]', "item 2: not JSON from here on, line 2 of the file"),
+    ("rows.json", b"[" * 100_000, "item 1: not JSON"),
     ("rows.json", b"[]", "has no problems"),
     ("rows.json", b'[{"question": "\xff"}]', "is not UTF-8"),
     ("rows.json", b'{"question": "x"}\n{', "line 2: not JSON"),
@@ -174,10 +226,47 @@ def test_names_of_datasets(text: str, name: HubName) -> None:
     assert hub_name(text) == name
 
 
-@pytest.mark.parametrize("text", ["hf:", "hf:a/b/c", "hf:../x", "hf:a b", "hf:a/b:"])
+@pytest.mark.parametrize("text", ["hf:", "hf:a/b/c", "hf:a b", "hf:a/b:"])
 def test_what_names_no_dataset(text: str) -> None:
     with pytest.raises(UserError, match="names no Hugging Face dataset"):
         hub_name(text)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_local_datasets_behind_hf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    datasets.Dataset.from_list(ROWS).save_to_disk("saved")
+    Path("repo").mkdir()
+    Path("repo", "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    asked: list[Any] = []
+
+    def fake(path: str, name: str | None, *, split: str, revision: str | None) -> list[dict[str, str]]:
+        asked.append((path, name, split, revision))
+        return ROWS
+
+    for form in ("saved", "./saved", str(tmp_path / "saved"), "~/saved", "repo/test.jsonl"):
+        assert plain(read_source(f"hf:{form}", load_task("text"), "test")) == PLAIN
+    monkeypatch.setattr(datasets, "load_dataset", fake)
+    for form in ("repo", "./repo", f"{tmp_path}/repo", "~/repo", "./repo/../repo/"):
+        assert plain(problems(f"file:hf:{form}", "text", "test", None)) == PLAIN
+    assert plain(read_source("hf:./repo:main", load_task("text"), "test")) == PLAIN
+    assert {Path(path).resolve() for path, *_ in asked} == {(tmp_path / "repo").resolve()}
+    assert asked[-1][1:] == ("main", "test", None)
+    for form in ("./none", "../none/x", "/no/such/folder"):
+        with pytest.raises(
+            UserError, match=r"there is no '.*'; give hf: a dataset's folder, or hf:OWNER/NAME"
+        ):
+            hub_name(f"hf:{form}")
+
+
+def test_a_folder_of_files_is_read_by_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("datasets")
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    (tmp_path / "repo").mkdir()
+    (tmp_path / "repo" / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    assert plain(read_source(f"hf:{tmp_path}/repo", load_task("text"), "test")) == PLAIN
 
 
 def test_a_dataset_without_network_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

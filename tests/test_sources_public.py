@@ -14,6 +14,7 @@ from thoughtgraph.tasks.hotpotqa import HotpotTask
 from thoughtgraph.tasks.jsonl import read_problems
 from thoughtgraph.tasks.registry import TASKS, load_task
 from thoughtgraph.tasks.sources.public import given_data
+from thoughtgraph.tasks.text2sql import SOURCE
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 GSM8K = {"question": "Ann has 2 cats and 3 dogs. How many pets?", "answer": "2+3=<<2+3=5>>5\n#### 5"}
@@ -76,7 +77,9 @@ def test_math_from_folders_of_json(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="it has --split test"):
         load("math", "math500", tmp_path)
     (tmp_path / "MATH" / "test" / "algebra" / "3.json").write_text("{")
-    with pytest.raises(UserError, match=r"file 2: test/algebra/3.json: not JSON"):
+    with pytest.raises(
+        UserError, match=r"algebra/3.json' \(math, split test\) has 1 bad file, .*: file 2: not JSON"
+    ):
         load("math", "test", tmp_path)
 
 
@@ -166,7 +169,7 @@ def test_missing_data_say_what_to_give(task: str, tmp_path: Path) -> None:
 def test_a_file_of_another_split_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "gsm8k_train_1000.jsonl", GSM8K)
     with pytest.raises(
-        UserError, match=r"gsm8k_train_1000.jsonl is train by its name, not test; give --split"
+        UserError, match=r"gsm8k_train_1000.jsonl is train by its name, not test; give --split train, or"
     ):
         load("gsm8k", "test", path)
     assert len(load("gsm8k", "train", path)) == 1
@@ -175,7 +178,8 @@ def test_a_file_of_another_split_is_refused(tmp_path: Path) -> None:
 def test_a_row_without_its_columns(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.jsonl", {"prompt": "How many?", "output": "5"})
     with pytest.raises(
-        UserError, match=r"gsm8k, split test' has 1 bad line.* no `question`.*--column question=prompt"
+        UserError,
+        match=r"rows.jsonl' \(gsm8k, split test\) has 1 bad line.* no `question`.*--column question=prompt",
     ):
         load("gsm8k", "test", path)
 
@@ -187,6 +191,43 @@ def test_a_row_without_its_reference_is_refused_where_it_is_to_be_graded(tmp_pat
     assert (
         read_problems(path, load_task("gsm8k"))[1].reference is None
     )  # a file of the user's own may ask openly
+
+
+def test_bad_rows_of_several_files_name_each(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    (tmp_path / "main").mkdir()
+    for n in range(2):
+        table = pyarrow.Table.from_pylist([{"question": n}] * 4)
+        parquet.write_table(table, tmp_path / "main" / f"test-0000{n}-of-00002.parquet")  # pyright: ignore[reportUnknownMemberType]
+    with pytest.raises(UserError) as caught:
+        load("gsm8k", "test", tmp_path)
+    said = str(caught.value)
+    assert said.startswith("'gsm8k, split test' has 8 bad rows, nothing was started: ")
+    assert f"{tmp_path}/main/test-00000-of-00002.parquet, row 1: `question` is not text" in said
+    assert f"{tmp_path}/main/test-00001-of-00002.parquet, row 1: `question` is not text" in said
+    assert said.endswith("; also 3 more")
+
+
+def test_an_empty_file_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "none.jsonl")
+    with pytest.raises(UserError, match=r"/none.jsonl' \(gsm8k, split test\) has no problems"):
+        load("gsm8k", "test", path)
+
+
+def test_what_was_given_is_not_advised(tmp_path: Path) -> None:
+    path = write(tmp_path / "hot.json", HOTPOT)
+    with pytest.raises(UserError) as caught:
+        load("hotpotqa", "test", path)
+    assert str(caught.value) == "hotpotqa has no split 'test'; give --split train or dev or dev_fullwiki"
+    with pytest.raises(
+        UserError, match="give --split train or dev or dev_fullwiki, or a file: thoughtgraph run FILE"
+    ):
+        load("hotpotqa", "test")
+    with pytest.raises(UserError) as caught:
+        SOURCE._found("dev", tmp_path / "none")  # pyright: ignore[reportPrivateUsage]
+    assert str(caught.value).endswith("and give --data FILE or FOLDER")
 
 
 def test_limits(tmp_path: Path) -> None:
@@ -205,6 +246,8 @@ def test_what_is_recorded_of_where_data_are(tmp_path: Path, monkeypatch: pytest.
     assert given_data(None) == given_data("") == given_data("shared") == ""
     assert given_data("hf:a/b") == "hf:a/b"
     assert given_data("postgresql://me@host/x") == "postgresql://me@host/x"
+    (tmp_path / "mine").mkdir()
+    assert given_data("hf:mine") == given_data("hf:./mine") == f"hf:{tmp_path}/mine"
     assert given_data("x/y") == str(tmp_path / "x" / "y")
 
 

@@ -176,6 +176,42 @@ def test_spiders_layout(spider: Path) -> None:
         task.problem("How many?")
 
 
+def test_the_questions_file_of_a_folder(spider: Path, bird: Path) -> None:
+    for file, name in ((spider / "dev.json", "pets"), (bird / "dev" / "dev.json", "pets")):
+        task = load_task("text2sql", str(file))
+        items = list(task.load("dev"))
+        assert items[0].problem.question.startswith(f"Database: {name}\n")
+        assert [i.problem for i in items] == [
+            i.problem for i in load_task("text2sql", str(file.parent)).load("dev")
+        ]
+        with pytest.raises(UserError, match=r"dev.json is dev by its name, not test; give --split dev"):
+            task.load("test")
+    (spider / "test_data").mkdir()
+    (spider / "test_data" / "test.json").write_text((spider / "dev.json").read_text())
+    assert len(list(load_task("text2sql", str(spider / "test_data" / "test.json")).load("test"))) == 3
+    alone = spider.parent / "alone" / "further" / "dev.json"
+    alone.parent.mkdir(parents=True)
+    alone.write_text("[]")
+    with pytest.raises(UserError, match=r"beside it there is no .*/NAME/NAME.sqlite; give a folder"):
+        load_task("text2sql", str(alone)).load("dev")
+
+
+def test_items_of_an_array_are_numbered(spider: Path) -> None:
+    (spider / "database" / "pets" / "pets.sqlite").unlink()
+    with pytest.raises(UserError) as caught:
+        load_task("text2sql", str(spider)).load("dev")
+    said = str(caught.value)
+    assert said.startswith(
+        f"'{spider}/dev.json' (text2sql, split dev) has 2 bad items, nothing was started: "
+    )
+    assert "item 1: unknown database 'pets'" in said
+    assert "item 3: unknown database 'pets'" in said
+    (spider / "database" / "bikes" / "bikes.sqlite").unlink()
+    with pytest.raises(UserError) as caught:
+        load_task("text2sql", str(spider)).load("dev")
+    assert str(caught.value).startswith(f"'{spider}' has no databases; it must hold")  # told once
+
+
 def test_birds_layout(bird: Path) -> None:
     task = load_task("text2sql", str(bird))
     [item] = task.load("dev")

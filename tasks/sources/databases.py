@@ -20,6 +20,8 @@ BUNDLED = "sales"
 FOLDERS = ("database", "test_database", "databases", "dev_databases", "train_databases")
 """Folders of databases in Spider's and BIRD's layout: FOLDER/NAME/NAME.sqlite."""
 
+_LAYOUT = f"{FOLDERS[0]} or {FOLDERS[3]}/NAME/NAME.sqlite"
+
 FILE_ENDINGS = (".sqlite", ".db", ".sqlite3")
 
 
@@ -27,7 +29,7 @@ def databases(data: str) -> Mapping[str, str]:
     """Return the URLs of the known databases by name.
 
     Args:
-        data: what the operator says. A folder in Spider's or BIRD's layout; a SQLite file; a URL without a password, such as `postgresql://reader@host/shop`; "" for
+        data: what the operator says. A folder in Spider's or BIRD's layout; a file of questions in such a folder; a SQLite file; a URL without a password, such as `postgresql://reader@host/shop`; "" for
             the database that comes with the package.
 
     Raises:
@@ -39,26 +41,40 @@ def databases(data: str) -> Mapping[str, str]:
         return _by_url(data)
     path = Path(data).expanduser().absolute()
     if path.is_file():
-        if path.suffix not in FILE_ENDINGS:
-            raise UserError(
-                f"{data!r} is no database; give a folder in Spider's or BIRD's layout, a .sqlite file or a URL"
-            )
-        return {path.stem: _url(path)}
+        return {path.stem: _url(path)} if path.suffix in FILE_ENDINGS else _beside(data, path)
     if not path.is_dir():
         raise UserError(
             f"there is no {data!r}; give a folder in Spider's or BIRD's layout, a .sqlite file or a URL"
         )
-    found = {
+    found = _within(path)
+    if not found:
+        raise UserError(f"{data!r} has no databases; it must hold {_LAYOUT}")
+    return found
+
+
+def is_questions(path: Path) -> bool:
+    """Return whether a path is a file of questions and not a database."""
+    return path.is_file() and path.suffix not in FILE_ENDINGS
+
+
+def _beside(data: str, path: Path) -> Mapping[str, str]:
+    """Return the databases of the folder that a file of questions is in, or of the one above, as with Spider's test_data/test.json."""
+    found = _within(path.parent) or _within(path.parent.parent)
+    if not found:
+        raise UserError(
+            f"{data!r} is no database, and beside it there is no {_LAYOUT}; give a folder in Spider's or BIRD's layout, its file of questions, "
+            "a .sqlite file or a URL"
+        )
+    return found
+
+
+def _within(path: Path) -> Mapping[str, str]:
+    return {
         file.parent.name: _url(file)
-        for folder in reversed(list(_folders(path)))
+        for folder in reversed(_folders(path))
         for file in sorted(folder.glob("*/*.sqlite"))
         if file.stem == file.parent.name
     }
-    if not found:
-        raise UserError(
-            f"{data!r} has no databases; it must hold {' or '.join(FOLDERS[:1] + FOLDERS[3:4])}/NAME/NAME.sqlite"
-        )
-    return found
 
 
 def _folders(path: Path) -> list[Path]:

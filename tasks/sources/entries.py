@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...graph.errors import UserError
+from ...graph.errors import UnknownNameError, UserError
 from ..base import Item, Task
 from .rows import Row
 
@@ -21,6 +21,16 @@ _LIKELY = {
     "answer": ("solution", "output", "target", "label", "response"),
 }
 """Names under which a column often goes."""
+
+_PLAIN = ("question", "answer", "id")
+_OF_TASKS = {
+    "hotpotqa": ("_id", "context"),
+    "humaneval": ("prompt", "test", "entry_point", "task_id"),
+    "math": ("problem", "solution", "unique_id"),
+    "mbpp": ("text", "prompt", "test_list", "test_imports", "test_setup_code", "task_id"),
+    "text2sql": ("query", "SQL", "db_id", "evidence", "question_id"),
+}
+"""Further columns that the `entry` of a task reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +120,14 @@ def renamed(fields: Mapping[str, Any], columns: Mapping[str, str]) -> Mapping[st
     return {**fields, **{want: fields[have] for want, have in columns.items()}} if columns else fields
 
 
+def check_columns(columns: Iterable[str], task: Task) -> None:
+    """Raise UserError for a name that a task's rows are not read by: a misspelt one would be ignored."""
+    known = {*_PLAIN, *_OF_TASKS.get(task.name, ())}
+    for name in columns:
+        if name not in known:
+            raise UnknownNameError("left-hand name of --column", name, known)
+
+
 def read_items(
     rows: Iterable[Row],
     task: Task,
@@ -118,6 +136,7 @@ def read_items(
     columns: Mapping[str, str] | None = None,
     limit: int | None = None,
     public: bool = False,
+    data: str = "",
 ) -> list[Item]:
     """Return the problems that rows hold, in order.
 
@@ -128,10 +147,12 @@ def read_items(
         columns: what the columns are called in these rows, by what they are called here.
         limit: problems at most.
         public: whether it is a public set: equal problems may come again, for such sets need not have ids, and get ids of their own; each must have a reference.
+        data: what `--data` says, told where there is no row to tell the file by.
 
     Raises:
-        UserError: if there is no problem, or a row is bad; the message names every one.
+        UserError: if there is no problem, a row is bad, or a name in `columns` is unknown; the message names every bad row.
     """
+    check_columns(columns or (), task)
     items: dict[str, Item] = {}
     first: dict[str, str] = {}
     bad: list[tuple[Row, UserError]] = []
@@ -159,7 +180,8 @@ def read_items(
     if bad:
         raise UserError(_complaint(name, bad))
     if not items:
-        raise UserError(f'{name!r} has no problems; write one a line: {{"question": "4 5 6 10"}}')
+        where = f"{data!r} ({name})" if data else f"{name!r}"
+        raise UserError(f'{where} has no problems; write one a line: {{"question": "4 5 6 10"}}')
     return list(items.values())
 
 
@@ -181,10 +203,18 @@ def _again(item: Item, items: Mapping[str, Item]) -> Item:
 def _complaint(name: str, bad: list[tuple[Row, UserError]]) -> str:
     where = bad[0][0].where
     count = f"1 bad {where}" if len(bad) == 1 else f"{len(bad)} bad {where}s"
-    told = "; ".join(f"{row.where} {row.number}: {reason}" for row, reason in bad[:MAX_SHOWN])
-    rest = _ranges(row.number for row, _ in bad[MAX_SHOWN:])
-    more = f"; also {where}s {rest}" if rest else ""
-    return f"{name!r} has {count}, nothing was started: {told}{more}{_remedy(bad)}"
+    files = {row.file for row, _ in bad}
+    if len(files) > 1:  # a number alone does not tell which of the files it is in
+        told = "; ".join(f"{row.file}, {row.where} {row.number}: {reason}" for row, reason in bad[:MAX_SHOWN])
+        rest = f"{len(bad) - MAX_SHOWN} more" if len(bad) > MAX_SHOWN else ""
+    else:
+        told = "; ".join(f"{row.where} {row.number}: {reason}" for row, reason in bad[:MAX_SHOWN])
+        rest = _ranges(row.number for row, _ in bad[MAX_SHOWN:])
+        rest = f"{where}s {rest}" if rest else ""
+    file = files.pop() if len(files) == 1 else ""
+    source = f"{file!r} ({name})" if file and file != name else f"{name!r}"
+    more = f"; also {rest}" if rest else ""
+    return f"{source} has {count}, nothing was started: {told}{more}{_remedy(bad)}"
 
 
 def _remedy(bad: list[tuple[Row, UserError]]) -> str:

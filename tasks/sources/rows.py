@@ -32,6 +32,8 @@ class Row:
     fields: Mapping[str, Any]
     fault: str | None = None
     """Why it cannot be read; then it has no fields."""
+    file: str = ""
+    """Which file or dataset of a public set it is in; "" if the reader of the message named it."""
 
 
 def read_rows(path: Path, split: str | None = None) -> Iterator[Row]:
@@ -91,22 +93,23 @@ def _line(number: int, line: bytes) -> Row:
 
 
 def _array(path: Path, content: bytes) -> Iterator[Row]:
-    """Yield the objects of a JSON array, each with the line it begins on."""
+    """Yield the objects of a JSON array, numbered: many such files have all on one line."""
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
         raise UserError(f"{str(path)!r} is not UTF-8; save it so") from None
-    decoder, at, counted, line = json.JSONDecoder(), text.index("[") + 1, 0, 1
+    decoder, at, number = json.JSONDecoder(), text.index("[") + 1, 1
     while (at := _skipped(text, at)) < len(text) and text[at] != "]":
-        line, counted = line + text.count("\n", counted, at), at
         try:
-            value, at = decoder.raw_decode(text, at)
+            value, end = decoder.raw_decode(text, at)
         except (ValueError, RecursionError):
-            yield Row("line", line, {}, "not JSON from here on")
+            line = text.count("\n", 0, at) + 1
+            yield Row("item", number, {}, f"not JSON from here on, line {line} of the file")
             return
-        yield _object("line", line, value)
+        yield _object("item", number, value)
+        at, number = end, number + 1
     if at >= len(text):
-        yield Row("line", text.count("\n") + 1, {}, "not JSON: the array does not end")
+        yield Row("item", number, {}, "not JSON: the array does not end")
 
 
 def _skipped(text: str, at: int) -> int:

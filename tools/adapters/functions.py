@@ -102,9 +102,8 @@ def imported_function(spec: str, *, effect: Effect = "once", **overrides: Unpack
     module = _from_file(Path(where)) if where.endswith(".py") else _from_path(where)
     found: Any = module
     for part in name.split("."):
-        known = [one for one in dir(found) if not one.startswith("_") and callable(getattr(found, one, None))]
         if not hasattr(found, part):
-            raise UnknownNameError(f"function in {where}", name, known or ["(it has none)"])
+            raise UnknownNameError(f"function in {where}", name, _offered(found) or ["(it has none)"])
         found = getattr(found, part)
     return adapted(found, effect=effect, **overrides)
 
@@ -130,6 +129,29 @@ def adapted(found: Any, *, effect: Effect = "once", **overrides: Unpack[Override
 
             return retriever_tool(found, **overrides)
     return function_tool(found, effect=effect, **overrides)
+
+
+def _offered(found: Any) -> list[str]:
+    """Return the names of what could be a tool: of a module what it defines, not what it imports."""
+    kinds: tuple[type, ...] = (Tool, functools.partial)
+    if "langchain_core" in sys.modules:
+        from langchain_core.retrievers import BaseRetriever
+        from langchain_core.tools import BaseTool
+
+        kinds = (*kinds, BaseTool, BaseRetriever)
+    names: list[str] = []
+    for name in dir(found):
+        value = getattr(found, name, None)
+        if not name.startswith("_") and (isinstance(value, kinds) or _is_own(value, found)):
+            names.append(name)
+    return names
+
+
+def _is_own(value: Any, found: Any) -> bool:
+    if not inspect.ismodule(found):
+        return callable(value)
+    of = str(getattr(value, "__module__", None))
+    return inspect.isroutine(value) and f"{of}.".startswith(f"{found.__name__}.")
 
 
 async def _reply(
