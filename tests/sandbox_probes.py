@@ -138,6 +138,8 @@ for pid in [p for p in os.listdir('/proc') if p.isdigit()] + ['self', 'thread-se
 """,
     ),
     Probe("proc-cmdline", "text = open('/proc/1/cmdline').read()\nprint('ESCAPED' if 'pytest' in text or 'HOST_WORD' in text else 'blocked')"),
+    Probe("proc-cmdline-paths", "text = open('/proc/1/cmdline').read()\nprint('ESCAPED' if 'HOST_LIBRARY' in text or '/lib/python' in text else 'blocked', text)"),
+    Probe("boot-arguments", "text = open('/proc/cmdline').read()\nprint('ESCAPED' if text else 'blocked', text)"),
     Probe("proc-sysrq", "attempt(write, '/proc/sysrq-trigger', b'h')"),
     Probe("proc-sys", "attempt(write, '/proc/sys/vm/overcommit_memory', b'1')"),
     # of the same user it can be opened, but is confined as the program is: it has nothing to give
@@ -300,7 +302,6 @@ BOMBS = [
     Probe("disk-mapped", "import mmap\nf = open('f', 'wb+')\nattempt(f.truncate, 10 ** 10)"),
     Probe("disk-sparse", "f = open('f', 'wb')\nattempt(lambda: os.posix_fallocate(f.fileno(), 0, 10 ** 9))"),
     Probe("temporary-folder", "attempt(lambda: [open(f'/tmp/{n}', 'wb').write(b'x' * 10 ** 6) for n in range(100)])"),
-    Probe("inodes", "n = 0\nwhile True:\n    n += 1\n    open(f'f{n}', 'w').close()", ("timeout", "error"), False),
     Probe("open-files", "held = []\nattempt(lambda: [held.append(open('/dev/null')) for _ in range(1000)])"),
     Probe("pipes", "held = []\nattempt(lambda: [held.append(os.pipe()) for _ in range(1000)])"),
     Probe("recursion", "def f(n): return f(n + 1)\nf(0)", ("error",), False),
@@ -321,4 +322,19 @@ BOMBS = [
     Probe("system-call-table-x32", "if os.uname().machine == 'x86_64':\n    syscall(0x40000000 + 39)\nelse:\n    os.abort()", ("killed",), False),
 ]  # fmt: skip
 
-PROBES = [*FILES, *PROCESSES, *CALLS, *NETWORK, *BOMBS]
+KERNEL = [
+    Probe("attributes", "open('a', 'w').close()\nattempt(lambda: [os.setxattr('a', f'user.{n}', b'x' * 60000) for n in range(10 ** 5)])\nattempt(os.removexattr, 'a', 'user.0')"),
+    Probe("many-files", "n = 0\nwhile True:\n    n += 1\n    open(f'f{n}', 'w').close()", ("files", "timeout"), False),
+    Probe("many-folders", "n = 0\nwhile True:\n    n += 1\n    os.mkdir(f'd{n}')", ("files", "timeout"), False),
+    Probe("many-long-names", "n = 0\nwhile True:\n    n += 1\n    os.mkdir(f'{n:0>250}')", ("files", "timeout"), False),
+    Probe("many-symlinks", "n = 0\nwhile True:\n    n += 1\n    os.symlink('x' * 100, f's{n}')", ("files", "timeout"), False),
+    Probe("many-hardlinks", "open('a', 'w').close()\nn = 0\nwhile True:\n    n += 1\n    os.link('a', f'l{n}')", ("files", "timeout"), False),
+    Probe("deep-folders", "while True:\n    os.mkdir('d')\n    os.chdir('d')", ("files", "timeout"), False),
+    Probe("files-in-tmp", "n = 0\nwhile True:\n    n += 1\n    os.mkdir(f'/tmp/d{n}')", ("files", "timeout"), False),
+    Probe("file-locks", "import fcntl\nf = open('a', 'w')\nn = 0\nwhile True:\n    n += 2\n    fcntl.lockf(f, fcntl.LOCK_EX, 1, n)", ("timeout", "error"), False),
+    Probe("missing-names", "n = 0\nwhile True:\n    n += 1\n    os.path.exists(f'/usr/lib/{n}')", ("timeout",), False),
+    Probe("file-watches", "import ctypes\nlibc = ctypes.CDLL(None)\nwatch = libc.inotify_init()\nn = 0\nwhile True:\n    n += 1\n    os.mkdir(f'd{n}')\n    libc.inotify_add_watch(watch, f'd{n}'.encode(), 0xfff)", ("files", "timeout"), False),
+]  # fmt: skip
+"""What eats memory of the kernel, which no limit of a process counts."""
+
+PROBES = [*FILES, *PROCESSES, *CALLS, *NETWORK, *BOMBS, *KERNEL]

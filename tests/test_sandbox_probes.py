@@ -9,13 +9,14 @@ import secrets
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from sandbox_host import needs_sandbox
-from sandbox_probes import PRELUDE, PROBES, Probe
+from sandbox_probes import KERNEL, PRELUDE, PROBES, Probe
 
 from thoughtgraph.tools.sandbox.limits import Finished, Limits
 from thoughtgraph.tools.sandbox.process import Sandbox
@@ -71,6 +72,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         listener.listen()
     words = {
         "HOST_SECRET": str(folder / "secret"),
+        "HOST_LIBRARY": str(Path(os.__file__).parent),
         "HOST_PROJECT": str(Path(__file__).parent.parent),
         "HOST_WORD": word,
         "HOST_PID": str(victim.pid),
@@ -99,6 +101,26 @@ async def test_probe(probe: Probe, host: Host) -> None:
     assert finished.seconds <= LIMITS.seconds + SLACK
     assert not host.touched()
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 * 1024
+
+
+@pytest.mark.parametrize("probe", KERNEL, ids=lambda probe: probe.name)
+async def test_the_kernels_memory_is_bounded(probe: Probe) -> None:
+    """Measured at the answer, before the kernel has taken anything away again."""
+    before = _slab()
+    began = time.monotonic()
+    finished = await Sandbox(LIMITS).run(PRELUDE + probe.code)
+    seconds, grown = time.monotonic() - began, _slab() - before
+    assert seconds <= LIMITS.seconds + 4 * SLACK  # start and end included
+    if finished.status == "files":
+        assert "more than 10,000 files" in finished.error
+    if os.getloadavg()[0] <= 2 * (os.cpu_count() or 1):  # else others' share is too large
+        assert grown < 300
+
+
+def _slab() -> int:
+    """Return the kernel's own memory, in MiB."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Slab:")) >> 10
 
 
 def _check(probe: Probe, finished: Finished) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -323,3 +324,20 @@ async def test_accepting_less_is_less(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_unknown_acceptance() -> None:
     with pytest.raises(UserError, match="nothing that can be accepted"):
         boundary.require("docker")  # type: ignore[arg-type]
+
+
+async def test_files_are_counted_whatever_made_them(sandbox: Sandbox) -> None:
+    """Past the limit the answer comes at once, and nothing stays: no process, no descriptor, no thread."""
+    descriptors, children = len(os.listdir("/proc/self/fd")), _children()
+    finished = await sandbox.run("n = 0\nwhile True:\n    open(f'f{n}', 'w').close()\n    n += 1")
+    assert (finished.status, finished.error) == ("files", "stopped: there were more than 10,000 files")
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join(10)
+    assert (len(os.listdir("/proc/self/fd")), _children()) == (descriptors, children)
+    assert (await sandbox.run("for n in range(5000): open(f'f{n}', 'w').close()")).ok
+
+
+async def test_too_many_files_of_an_earlier_snippet(sandbox: Sandbox) -> None:
+    earlier = ["x = 1", "import os\nn = 0\nwhile True:\n    os.mkdir(f'{n}')\n    n += 1"]
+    assert (await sandbox.run("x", earlier=earlier)).value == "1"

@@ -182,8 +182,8 @@ def test_bubblewrap_that_cannot_work(
 
 def test_the_jail_shows_nothing_else() -> None:
     """Every folder of the host that is shown is read-only, and is the libraries, the interpreter's or a granted package."""
-    interpreter, mounts = jail.interpreter_mounts()
-    command = jail.jail_command([*mounts, *jail.package_mounts(jail.PACKAGES)], Limits(), 9, [interpreter])
+    _, mounts = jail.interpreter_mounts()
+    command = jail.jail_options([*mounts, *jail.package_mounts(jail.PACKAGES)], Limits(), 9)
     shown = [command[at + 1] for at, word in enumerate(command) if word == "--ro-bind"]
     assert "--bind" not in command
     names = {Path(path).name for path in shown}

@@ -125,22 +125,19 @@ def _tried(program: bytes) -> str | None:
     """Return what is said where an interpreter cannot be started behind the boundary; None where it can."""
     interpreter, mounts = jail.interpreter_mounts()
     ours, theirs = socket.socketpair()
-    given, taken = os.pipe()
-    os.write(taken, program)
-    os.close(taken)
     ours.settimeout(_PROBE_SECONDS)
     limits = Limits()
     try:
         program_line = jail.interpreter_command(interpreter, jail.arguments(limits))
-        command = jail.jail_command(mounts, limits, given, program_line)
-        process = subprocess.Popen(
-            command,
-            stdin=theirs.fileno(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            pass_fds=(given,),
-            env={},
-        )
+        with jail.jail_command(mounts, limits, program, program_line) as (command, given):
+            process = subprocess.Popen(
+                command,
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                pass_fds=given,
+                env={},
+            )
         theirs.close()
         try:
             ours.sendall(jail.inside())
@@ -154,7 +151,6 @@ def _tried(program: bytes) -> str | None:
     finally:
         for end in (ours, theirs):
             end.close()
-        os.close(given)
     if said.endswith(b"ready"):
         return None
     lines = errors.decode("utf-8", "replace").strip().splitlines()

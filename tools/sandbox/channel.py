@@ -8,12 +8,20 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Sequence
 from typing import Self
+
+from .limits import MAX_FILES
 
 _READ = 1 << 16
 _GONE = 5.0
 """Seconds after which a killed sandbox is given up; the kernel needs milliseconds."""
+_LOOK = 0.05
+"""Seconds between looks at the number of files: about 5,000 can be made meanwhile."""
+_SOON = 1000
+"""Files and pages of a file system that is taken away in milliseconds."""
+_READY = b"\0\0\0\x09\0\0\0\x05ready"
 
 
 class ProcessEnded(Exception):
@@ -22,6 +30,10 @@ class ProcessEnded(Exception):
 
 class OutputExceeded(Exception):
     """The program wrote more than it may."""
+
+
+class FilesExceeded(Exception):
+    """The program made more files than it may."""
 
 
 class Outlet:
@@ -72,6 +84,7 @@ class Channel:
         streams: where its standard output and standard error are read.
         limit: bytes it may write to each stream.
         longest: longest message that it may send, in bytes.
+        counted: whether it has a file system of its own, whose files are counted.
     """
 
     def __init__(
@@ -81,10 +94,13 @@ class Channel:
         streams: Sequence[int],
         limit: int,
         longest: int,
+        counted: bool,
     ) -> None:
         self._process = process
         self._wire = wire
         self._longest = longest
+        self._counted = counted
+        self._box = -1
         self._full = asyncio.Event()
         self.stdout = Outlet(streams[0], limit, self._full)
         self.stderr = Outlet(streams[1], limit, self._full)
@@ -98,7 +114,8 @@ class Channel:
         first: bytes,
         limit: int,
         longest: int,
-        filter_fd: int | None = None,
+        counted: bool,
+        given: Sequence[int] = (),
         environment: dict[str, str] | None = None,
         folder: str | None = None,
     ) -> Self:
@@ -118,14 +135,31 @@ class Channel:
                 stderr=pipes[1][1],
                 env=environment if environment is not None else {},
                 cwd=folder or "/",
-                pass_fds=() if filter_fd is None else (filter_fd,),
+                pass_fds=given,
                 start_new_session=True,
             )
             wire.setblocking(False)
             with contextlib.suppress(OSError):  # nobody is there any more, as will be found out
                 wire.sendall(first)  # fits in what the kernel holds for it
             ours.pop_all()
-            return cls(process, wire, [reading for reading, _ in pipes], limit, longest)
+            return cls(process, wire, [reading for reading, _ in pipes], limit, longest, counted)
+
+    async def ready(self) -> bool:
+        """Wait for its first message; return whether that says that it is ready. Raises ProcessEnded if there is none."""
+        # it brings a handle of its file system: any user can count files by that, and their memory is given back when it is closed, not at the process's end
+        loop = asyncio.get_running_loop()
+        there = asyncio.Event()
+        loop.add_reader(self._wire, there.set)
+        try:
+            await there.wait()
+            said, handles, _, _ = socket.recv_fds(self._wire, 64, 1)
+        except OSError as error:
+            raise ProcessEnded from error
+        finally:
+            loop.remove_reader(self._wire)
+        for self._box in handles:
+            os.set_inheritable(self._box, False)
+        return said == _READY and (self._box >= 0 or not self._counted)
 
     async def send(self, *fields: bytes) -> None:
         """Send a message. Raises ProcessEnded if nobody is there to take it."""
@@ -141,18 +175,27 @@ class Channel:
         Raises:
             ProcessEnded: if there is none, or it is malformed.
             OutputExceeded: if the program writes too much meanwhile.
+            FilesExceeded: if it has too many files.
         """
         message = asyncio.ensure_future(self._message())
         full = asyncio.ensure_future(self._full.wait())
+        crowded = asyncio.ensure_future(self._crowded())
         try:
-            await asyncio.wait((message, full), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((message, full, crowded), return_when=asyncio.FIRST_COMPLETED)
             if self._full.is_set():
                 raise OutputExceeded
+            if crowded.done():
+                raise FilesExceeded
             return message.result()
         finally:
-            for waiting in (message, full):
+            for waiting in (message, full, crowded):
                 waiting.cancel()
-            await asyncio.gather(message, full, return_exceptions=True)
+            await asyncio.gather(message, full, crowded, return_exceptions=True)
+
+    async def _crowded(self) -> None:
+        """Return when there are too many files."""
+        while not self._counted or _used(self._box)[0] <= MAX_FILES:
+            await asyncio.sleep(_LOOK)
 
     async def _message(self) -> list[bytes]:
         size = int.from_bytes(await self._exactly(4), "big")
@@ -206,6 +249,8 @@ class Channel:
                 outlet.read()
                 outlet.close()
             self._wire.close()
+            if self._box >= 0:
+                _close(self._box)
         return self._process.wait()
 
     async def _exit(self) -> None:
@@ -233,6 +278,18 @@ class Channel:
                 return
         with contextlib.suppress(OSError):
             os.killpg(pid, signal.SIGKILL)
+
+
+def _used(box: int) -> tuple[int, int]:
+    """Return how many files and pages a file system in memory holds."""
+    system = os.fstatvfs(box)
+    return system.f_files - system.f_ffree, system.f_blocks - system.f_bfree
+
+
+def _close(box: int) -> None:
+    """Close the handle of a file system in memory, with which it goes: in the background where the kernel may need a second to take it away."""
+    thread = threading.Thread(target=os.close, args=(box,))
+    thread.start() if max(_used(box)) > _SOON else os.close(box)
 
 
 def _children(pid: int) -> list[int]:

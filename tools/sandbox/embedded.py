@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import _ast
 import asyncio
+import contextlib
+import glob
 import os
 import re
 import warnings
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
 
 _GRACE = 0.25
 """Seconds past its time limit after which a worker is killed."""
+_THREAD = "Name:\ttokio-rt-worke"
+"""How the status of a native thread of the interpreter begins (the kernel cuts names)."""
+_LOOK, _LOOKS = 0.005, 100
+"""Seconds between looks at those threads, and most looks."""
 _SHOW = "_v_"
 """Name, in the sandbox, of the function that turns the value of the last expression into text there: on this side its text could be endless."""
 _MAX_SOURCE = 20_000
@@ -147,6 +153,7 @@ class Embedded:
         opened = self._pools.pop(asyncio.get_running_loop(), None)
         if opened is not None:
             await (await opened).__aexit__(None, None, None)
+            await _idle()
 
     async def _pool(self) -> AsyncMonty:
         loop = asyncio.get_running_loop()
@@ -195,6 +202,31 @@ class Embedded:
             # another type than text comes of a program that replaced the function, and is not looked at
             parts = (_text(printed).rstrip("\n"), clean(value) if isinstance(value, str) else "")
             return "\n".join(part for part in parts if part)
+
+
+async def _idle() -> None:
+    """Wait until the interpreter's native threads, which are never joined, rest: one that still lets go of Python objects while Python ends aborts the process.
+
+    A thread that waits for Python's lock while this sleeps is woken, which shows in its counts. Bounded, for other event loops may keep the threads at work.
+    """
+    before: list[str] = []
+    for _ in range(_LOOKS):
+        await asyncio.sleep(_LOOK)
+        now = _native_threads()
+        if now == before and not any("\nState:\tR" in text for text in now):
+            return
+        before = now
+
+
+def _native_threads() -> list[str]:
+    """Return what the kernel tells of them: state and context switches; nothing elsewhere than on Linux."""
+    found: list[str] = []
+    for path in sorted(glob.glob("/proc/self/task/*/status")):
+        with contextlib.suppress(OSError), open(path, encoding="utf-8") as file:
+            text = file.read()
+            if text.startswith(_THREAD):
+                found.append(text)
+    return found
 
 
 async def _replayed(session: AsyncMontySession, snippet: str, printed: CollectStreams) -> bool:

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import marshal
@@ -17,7 +18,7 @@ import os
 import shutil
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,12 +128,40 @@ def interpreter_mounts() -> tuple[str, list[Mount]]:
     return target, mounts
 
 
+@contextlib.contextmanager
 def jail_command(
-    mounts: Sequence[Mount], limits: Limits, filter_fd: int, program: Sequence[str]
-) -> list[str]:
-    """Return the command that runs a program in the jail; its descriptor `filter_fd` must give the filter of system calls."""
-    command = [shutil.which("bwrap") or "bwrap"]
-    command += ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
+    mounts: Sequence[Mount], limits: Limits, refused: bytes, program: Sequence[str]
+) -> Generator[tuple[list[str], tuple[int, ...]]]:
+    """Give the command that runs a program in the jail, and the descriptors that it must inherit.
+
+    Its options, which tell paths of the host, come through one of them: the program can read the command line of bubblewrap, as its process 1.
+
+    Args:
+        mounts: what of the host is shown.
+        limits: of the program.
+        refused: the filter of system calls.
+        program: the command that is run in there.
+    """
+    with _readable(refused) as filter_fd:
+        options = jail_options(mounts, limits, filter_fd)
+        with _readable(
+            b"".join(option.encode("utf-8", "surrogateescape") + b"\0" for option in options)
+        ) as fd:
+            yield [shutil.which("bwrap") or "bwrap", "--args", str(fd), *program], (filter_fd, fd)
+
+
+@contextlib.contextmanager
+def _readable(data: bytes) -> Generator[int]:
+    """Give a descriptor from which this can be read. It is no pipe, which holds but a page where its user has many."""
+    with os.fdopen(os.memfd_create("given"), "r+b", buffering=0) as file:
+        file.write(data)
+        file.seek(0)
+        yield file.fileno()
+
+
+def jail_options(mounts: Sequence[Mount], limits: Limits, filter_fd: int) -> list[str]:
+    """Return bubblewrap's options for the jail; its descriptor `filter_fd` must give the filter of system calls."""
+    command = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
     command += ["--hostname", "box", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]
     if drops_user():
         command += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
@@ -151,6 +180,8 @@ def jail_command(
     command += ["--proc", "/proc"]
     # the kernel lets real root write settings, whatever its capabilities: nothing of them is there
     command += ["--size", "4096", "--tmpfs", "/proc/sys", "--remount-ro", "/proc/sys"]
+    # how the host was started is empty; that its mounts are told (/proc/self/mountinfo, with the folders they come from) cannot be helped
+    command += ["--dev-bind", "/dev/null", "/proc/cmdline"]
     for device in _DEVICES:
         command += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
     command += [
@@ -165,8 +196,7 @@ def jail_command(
         "/tmp",
     ]
     # the root is a file system in memory too, of half the machine's
-    command += ["--remount-ro", "/", "--chdir", "/box", "--seccomp", str(filter_fd)]
-    return [*command, *program]
+    return [*command, "--remount-ro", "/", "--chdir", "/box", "--seccomp", str(filter_fd)]
 
 
 def _libraries() -> list[str]:

@@ -8,11 +8,14 @@ from typing import Any, Literal
 
 from ...graph.errors import UserError
 
-Status = Literal["ok", "error", "timeout", "memory", "output", "killed"]
-"""How a program ended: to its end; by an exception; past a limit of time, memory or output; by a signal or by ending its own process."""
+Status = Literal["ok", "error", "timeout", "memory", "files", "output", "killed"]
+"""How a program ended: to its end; by an exception; past a limit of time, memory, number of files or output; by a signal or by ending its own process."""
 
 MAX_CODE = 100_000
 """Longest program, in characters."""
+
+MAX_FILES = 10_000
+"""Most files, folders and links that a program may have under /box at a time: each takes about 1 kB of the kernel's memory, which `disk_mb` does not count."""
 
 MAX_MESSAGE = 1_900
 """Longest error message of a program, in characters: agents are shown no more of one."""

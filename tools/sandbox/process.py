@@ -13,7 +13,6 @@ process, is left out: it is as if it had never been run.
 from __future__ import annotations
 
 import asyncio
-import os
 import platform
 import tempfile
 from collections import deque
@@ -193,23 +192,21 @@ class Sandbox:
                     first=jail.inside(),
                     limit=limits.output_bytes,
                     longest=longest,
+                    counted=False,
                     environment=environment,
                     folder=folder,
                 )
                 return Worker(channel, limits, folder)
-            given, taken = os.pipe()
-            try:
-                os.write(taken, refused)
-            finally:
-                os.close(taken)
-            try:
-                program = jail.interpreter_command(self._interpreter, arguments)
-                command = jail.jail_command(self._mounts, limits, given, program)
+            program = jail.interpreter_command(self._interpreter, arguments)
+            with jail.jail_command(self._mounts, limits, refused, program) as (command, given):
                 channel = Channel.start(
-                    command, first=jail.inside(), limit=limits.output_bytes, longest=longest, filter_fd=given
+                    command,
+                    first=jail.inside(),
+                    limit=limits.output_bytes,
+                    longest=longest,
+                    counted=True,
+                    given=given,
                 )
-            finally:
-                os.close(given)
         except OSError as error:
             raise ToolError(f"the sandbox could not be started: {error}") from error
         return Worker(channel, limits, None)

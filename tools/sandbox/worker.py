@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ...graph.errors import ToolError
-from .channel import Channel, OutputExceeded, ProcessEnded
-from .limits import Finished, Limits, Status, clean
+from .channel import Channel, FilesExceeded, OutputExceeded, ProcessEnded
+from .limits import MAX_FILES, Finished, Limits, Status, clean
 
 START = 30.0
 """Seconds in which a sandbox must be ready, on however busy a machine."""
@@ -49,7 +49,7 @@ class Worker:
         """Wait until it can take programs. Raises ToolError if it never can."""
         try:
             async with asyncio.timeout(START):
-                if await self._channel.receive() == [b"ready"]:
+                if await self._channel.ready():
                     return
         except (ProcessEnded, OutputExceeded, TimeoutError):
             pass
@@ -130,6 +130,8 @@ class Worker:
                 return f"stopped: more than {limits.output_bytes} bytes were written to a stream"
             case "memory":
                 return f"MemoryError: the limit is {limits.memory_mb} MB"
+            case "files":
+                return f"stopped: there were more than {MAX_FILES:,} files"
             case "killed":
                 return f"the process ended before its program did ({_exit(ended)})"
             case _:
@@ -144,6 +146,8 @@ class Worker:
             raise Stopped("timeout") from None
         except OutputExceeded:
             raise Stopped("output") from None
+        except FilesExceeded:
+            raise Stopped("files") from None
         except ProcessEnded:
             raise Stopped("killed") from None
         if got[:1] != [reply]:
