@@ -18,9 +18,11 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f\u200e\u200f\u
 
 def quoted(text: str) -> str:
     """Return a text with `> ` before each of its lines."""
-    return "\n".join(
-        f"> {line}" for line in _LINE_ENDS.split(_CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text))
-    )
+    return "\n".join(f"> {line}" for line in _lines(text))
+
+
+def _lines(text: str) -> list[str]:
+    return _LINE_ENDS.split(_CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text))
 
 
 def show_observation(observation: Observation) -> str:
@@ -32,7 +34,7 @@ def show_observation(observation: Observation) -> str:
 
 def as_remark(observation: Observation) -> str:
     """Return an observation as a remark on its thought, on one line."""
-    text = " / ".join(_LINE_ENDS.split(_CONTROLS.sub("\N{REPLACEMENT CHARACTER}", observation.text)))
+    text = " / ".join(_lines(observation.text))
     return f"{observation.tool}: {text}" if observation.trusted else f"{observation.tool} (untrusted): {text}"
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from ..graph.domain import Domain
 from ..tools.base import Tool
 from .protocols import Gateway, Observation, Subject
-from .tool_calls import MARK, Written, written_calls
+from .tool_calls import Written, written_calls
 
 MAX_CALLS = 8
 """Calls of one thought that are made; further ones are refused."""
@@ -124,6 +124,3 @@ def _from_text(tool: Tool, text: str) -> tuple[Mapping[str, Any], str | None]:
 def _calls_before(subject: Subject, made: Sequence[Observation]) -> list[Observation]:
     path = [o for thought in subject.path[:-1] for o in subject.earlier.get(thought.id, ())]
     return [*path, *made]
-
-
-__all__ = ["MARK", "MAX_CALLS", "EquationChecker", "ToolCaller"]

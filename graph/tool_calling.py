@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -173,16 +173,15 @@ class ToolCalling:
         return row
 
 
-def check_decided(run: str, unknown: Iterable[str]) -> None:
+def check_decided(run: str, unknown: frozenset[str]) -> None:
     """Refuse to go on with a search some of whose calls may not be made twice and have an unknown outcome, whatever it would do next.
 
     Raises:
         OutcomeUnknownError: naming one, and how to decide it.
     """
-    for call in sorted(unknown):
-        raise OutcomeUnknownError(
-            f"{_waiting(run, call)}: it was interrupted before its outcome was recorded"
-        )
+    if unknown:
+        waiting = _waiting(run, min(unknown))
+        raise OutcomeUnknownError(f"{waiting}: it was interrupted before its outcome was recorded")
 
 
 def _waiting(run: str, call: str) -> str:
